@@ -1,0 +1,1 @@
+"""Machinery between public functions and kernels; knows no signature mathematics."""

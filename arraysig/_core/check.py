@@ -1,0 +1,180 @@
+"""The vocabulary of argument errors: every message names function, argument and value."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .namespace import cast, default_float, device, dtype_name, library
+
+#: Processors that the process may use; the meaning of ``n_jobs=-1``.
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+_NATIVE = {"float32": "float32", "float64": "float64"}
+_HALF = {"float16": "float32", "bfloat16": "float32"}
+_INTEGERS = {"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+
+
+def _identity(array: Any) -> Any:
+    return array
+
+
+def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]]:
+    """Check that arrays belong together, and promote them.
+
+    Returns the arrays in the one dtype in which the result is computed, and the function that
+    casts a result to the dtype that the caller gets: that of the first array for half precision.
+    """
+    first = next(iter(named.values()))
+    if len(named) == 1 and type(first) is np.ndarray and first.dtype.char in "fd" and first.dtype.isnative:
+        return [first], _identity
+    libraries = {}
+    for name, array in named.items():
+        lib = library(array)
+        if lib is None:
+            raise TypeError(
+                f"{function}: `{name}` must be a NumPy, CuPy or Torch array, got {_describe(array)}"
+            )
+        libraries[name] = lib
+    if len(set(libraries.values())) > 1:
+        got = ", ".join(f"`{k}` of {v}" for k, v in libraries.items())
+        raise TypeError(f"{function}: arrays must be of one library, got {got}")
+    lib = libraries[next(iter(named))]
+    devices = {name: device(array) for name, array in named.items()}
+    if len(set(devices.values())) > 1:
+        got = ", ".join(f"`{k}` on {v}" for k, v in devices.items())
+        raise ValueError(f"{function}: arrays must be on one device, got {got}")
+    promoted = {}
+    for name, array in named.items():
+        if lib == "torch":
+            if getattr(array, "layout", None) is not None and "strided" not in str(array.layout):
+                raise TypeError(
+                    f"{function}: `{name}` must be a dense tensor, got layout {array.layout}"
+                )
+        dtype = dtype_name(array)
+        if dtype in _NATIVE:
+            target = dtype
+        elif dtype in _HALF:
+            target = _HALF[dtype]
+        elif dtype in _INTEGERS:
+            target = default_float(array, lib)
+            target = _HALF.get(target, target)
+        else:
+            raise TypeError(
+                f"{function}: `{name}` must have a real floating or integer dtype up to 64 bits, "
+                f"got {dtype}"
+            )
+        promoted[name] = target
+    if len(set(promoted.values())) > 1:
+        got = ", ".join(f"`{k}` of {dtype_name(a)}" for k, a in named.items())
+        raise ValueError(f"{function}: arrays must have one dtype, got {got}")
+    results = [_native(a, lib, promoted[name]) for name, a in named.items()]
+    dtype = dtype_name(first)
+    if dtype in _HALF:
+        return results, lambda result: cast(result, lib, dtype)
+    return results, _identity
+
+
+def _native(array: Any, lib: Any, dtype: str) -> Any:
+    if lib == "numpy":
+        array = np.asarray(array)
+        return array if array.dtype.isnative and array.dtype.name == dtype else array.astype(dtype)
+    return array if dtype_name(array) == dtype else cast(array, lib, dtype)
+
+
+def _describe(value: Any) -> str:
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    hint = ""
+    if isinstance(value, list | tuple | numbers.Number):
+        hint = " (convert it with numpy.asarray)"
+    elif isinstance(value, np.ma.MaskedArray):
+        hint = " (its mask would be ignored; fill it first)"
+    elif hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
+        hint = " (convert it with numpy.asarray, torch.from_dlpack or cupy.from_dlpack)"
+    return name + hint
+
+
+def path_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
+    """(..., length, dimension) with length and dimension at least 1."""
+    if len(shape) < 2:
+        raise ValueError(
+            f"{function}: `{name}` must have shape (..., length, dimension), got {tuple(shape)}"
+        )
+    if shape[-1] < 1:
+        raise ValueError(f"{function}: `{name}` must have at least one channel, got {tuple(shape)}")
+    if shape[-2] < 1:
+        raise ValueError(f"{function}: `{name}` must have at least one point, got {tuple(shape)}")
+
+
+def shape(function: str, name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """An exact shape."""
+    if tuple(got) != tuple(expected):
+        raise ValueError(
+            f"{function}: `{name}` must have shape {tuple(expected)}, got {tuple(got)}"
+        )
+
+
+def non_negative_int(function: str, name: str, value: Any) -> int:
+    """An integer of at least 0; NumPy integers are integers, bools are not."""
+    if type(value) is not int:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}")
+        try:
+            value = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}") from None
+    if value < 0:
+        raise ValueError(f"{function}: `{name}` must be a non-negative integer, got {value}")
+    return int(value)
+
+
+def positive_int(function: str, name: str, value: Any) -> int:
+    """An integer of at least 1."""
+    value = non_negative_int(function, name, value)
+    if value == 0:
+        raise ValueError(f"{function}: `{name}` must be a positive integer, got 0")
+    return value
+
+
+def flag(function: str, name: str, value: Any) -> bool:
+    """A bool of Python or NumPy."""
+    if value is True or value is False:
+        return bool(value)
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{function}: `{name}` must be a bool, got {value!r}")
+
+
+def finite_real(function: str, name: str, value: Any) -> float:
+    """A finite real number."""
+    if type(value) is not float:
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{function}: `{name}` must be a real number, got {value!r}")
+        value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{function}: `{name}` must be finite, got {value}")
+    return float(value)
+
+
+def n_jobs(function: str, value: Any) -> int:
+    """1 is serial, -1 all processors, -2 all but one, and so on."""
+    if type(value) is not int:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError(f"{function}: `n_jobs` must be an integer, got {value!r}")
+        try:
+            value = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{function}: `n_jobs` must be an integer, got {value!r}") from None
+    if value == 0 or value < -PROCESSORS:
+        raise ValueError(
+            f"{function}: `n_jobs` must be positive, or between -{PROCESSORS} and -1 "
+            f"to count from the {PROCESSORS} processors available, got {value}"
+        )
+    return int(value)

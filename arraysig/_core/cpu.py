@@ -1,0 +1,124 @@
+"""Calls into the C extension: one function for every op, because they share one convention.
+
+``as_<op>_<f32|f64>(inputs..., outputs..., plan.ints..., attributes..., threads, control)``
+returns 0, or 1 when out of memory, or 2 when cancelled. ``control`` points to two 64-bit words: C
+polls the first and gives up when it is not 0, and counts finished units of work in the second.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _ckernels
+from .check import PROCESSORS
+
+if TYPE_CHECKING:
+    from .op import Op, Plan
+
+ffi, lib = _ckernels.ffi, _ckernels.lib
+
+#: Work (fused multiply-adds) from which a call may take so long that Ctrl-C must work inside it.
+INTERRUPTIBLE_WORK = 2**28
+
+_SUFFIX = {"float32": ("float *", "float[]", "f32"), "float64": ("double *", "double[]", "f64")}
+_OK, _OUT_OF_MEMORY, _CANCELLED = 0, 1, 2
+
+
+def _select_isa() -> None:
+    wanted = os.environ.get("ARRAYSIG_ISA", "")
+    if lib.as_select_isa(wanted.encode() if wanted else ffi.NULL):
+        raise ImportError(
+            f"ARRAYSIG_ISA={wanted!r} is not an instruction set of this processor and build; "
+            "they are " + ", ".join(instruction_sets())
+        )
+
+
+def instruction_sets() -> list[str]:
+    """Instruction sets that this build has and this processor runs, slowest first."""
+    text: bytes = ffi.string(lib.as_supported_isas())
+    return text.decode().split()
+
+
+def instruction_set() -> str:
+    """The one in use."""
+    text: bytes = ffi.string(lib.as_isa())
+    return text.decode()
+
+
+def openmp() -> int:
+    """Date of the OpenMP version that the extension was built with (201511, say), 0 without."""
+    return int(lib.as_openmp())
+
+
+_select_isa()
+_processors = PROCESSORS
+
+
+def _in_forked_child() -> None:
+    # GNU OpenMP hangs when a process that has used it forks and the child opens a parallel region.
+    global _processors
+    _processors = 1
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
+
+
+def threads(n_jobs: int) -> int:
+    """How many threads `n_jobs` means in this process."""
+    return max(1, min(n_jobs if n_jobs > 0 else PROCESSORS + 1 + n_jobs, _processors))
+
+
+def run(
+    op: Op, plan: Plan, ins: Sequence[Any], outs: Sequence[Any], attrs: Sequence[Any], dtype: str
+) -> None:
+    """Run the C function of `op` over contiguous arrays in host memory."""
+    pointer, view, suffix = _SUFFIX[dtype]
+    arguments = [
+        ffi.from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
+        for a in (*ins, *outs)
+    ]
+    count = 1
+    values = []
+    for name, value in zip(op.attrs, attrs, strict=True):
+        if name == "n_jobs":
+            count = threads(value)
+        else:
+            values.append(value)
+    function = getattr(lib, f"as_{op.name}_{suffix}")
+    arguments += [*plan.ints, *values, count]
+    if plan.work < INTERRUPTIBLE_WORK:
+        status = function(*arguments, ffi.NULL)
+    else:
+        status = _interruptibly(function, arguments)
+    if status == _OUT_OF_MEMORY:
+        raise MemoryError(f"{op.name}: no memory for scratch space")
+
+
+def _interruptibly(function: Callable[..., int], arguments: list[Any]) -> int:
+    """Call while the main thread can see Ctrl-C, and then make C give up."""
+    control = ffi.new("int64_t[2]")
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments, control)  # signals never arrive here
+    status = [_CANCELLED]
+    finished = threading.Event()
+
+    def work() -> None:
+        status[0] = function(*arguments, control)
+        finished.set()
+
+    thread = threading.Thread(target=work, name="arraysig", daemon=True)
+    thread.start()
+    try:
+        finished.wait()
+    except BaseException:
+        control[0] = 1
+        finished.wait()
+        raise
+    finally:
+        thread.join()
+    return status[0]

@@ -1,0 +1,96 @@
+"""The user's arrays -> backend -> outputs in the same library, on the same device."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .namespace import library
+
+if TYPE_CHECKING:
+    from .op import Op, Plan, Shape
+
+
+class Memory(NamedTuple):
+    """Where the arrays of a call live.
+
+    Attributes
+    ----------
+    empty : ``empty(shape, dtype) -> array`` from the allocator of the caller's library
+    device : number of the CUDA device; None for host memory
+    stream : address of the CUDA stream to launch on; None for CuPy's current one
+    available : bytes of memory that the device has
+    """
+
+    empty: Callable[[Shape, str], Any]
+    device: int | None
+    stream: int | None
+    available: int
+
+
+HOST_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+NUMPY = Memory(np.empty, None, None, HOST_BYTES)
+
+_CHARS = {"f": "float32", "d": "float64"}
+#: Set by tests: the device that stands in for CUDA where arrays are in host memory.
+_emulated: Any = None
+
+
+def emulate(device: Any) -> Any:
+    """Route arrays in host memory through the CUDA host code over `device`; None ends it."""
+    global _emulated
+    old, _emulated = _emulated, device
+    return old
+
+
+def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
+    """Apply `op` to arrays of one library, dtype and device."""
+    first = arrays[0]
+    if type(first) is np.ndarray:
+        ins = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
+        return execute(op, ins, attrs, NUMPY, _CHARS[first.dtype.char])
+    if library(first) == "torch":
+        from . import torch_bridge
+
+        return torch_bridge.call(op, arrays, attrs)
+    from . import cuda
+
+    return execute(op, *cuda.from_cupy(arrays, attrs))
+
+
+def execute(
+    op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, dtype: str
+) -> Any:
+    """Allocate the outputs and run: `ins` are C-contiguous, of one dtype, on one device."""
+    plan = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype, memory.available)
+    outs = [memory.empty(spec.shape, spec.dtype or dtype) for spec in plan.outs]
+    if any(0 not in spec.shape for spec in plan.outs):
+        if memory.device is None and _emulated is None:
+            from . import cpu
+
+            cpu.run(op, plan, ins, outs, attrs, dtype)
+        else:
+            from . import cuda
+
+            cuda.run(op, plan, ins, outs, attrs, memory, dtype, _emulated)
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+@functools.lru_cache(4096)
+def planned(
+    op: Op, shapes: tuple[Shape, ...], attrs: tuple[Any, ...], dtype: str, available: int
+) -> Plan:
+    """The plan of `op`; results that can not fit are refused before anything is allocated."""
+    plan = op.plan(*shapes, *attrs)
+    size = sum(math.prod(s.shape) * np.dtype(s.dtype or dtype).itemsize for s in plan.outs)
+    if size > available:
+        raise MemoryError(
+            f"{op.name}: a result of shape {' and '.join(str(s.shape) for s in plan.outs)} takes "
+            f"{size / 2**30:.4g} GiB, more than the {available / 2**30:.4g} GiB of the machine"
+        )
+    return plan

@@ -1,0 +1,1 @@
+"""Sources shared by the C extension and the CUDA compiler, read as package data."""

@@ -1,0 +1,1 @@
+"""One file per topic: the rows of the operations."""

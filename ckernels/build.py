@@ -1,0 +1,102 @@
+"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if there is one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import re
+import sys
+
+from cffi import FFI
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+HERE = pathlib.Path(__file__).parent
+SHARED = HERE.parent / "arraysig" / "_kernels"
+
+#: Flags per instruction set; "base" is what every processor of the architecture has.
+X86 = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": [
+        "-mavx512f",
+        "-mavx512dq",
+        "-mavx512vl",
+        "-mavx512bw",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ],
+}
+#: gnu11, not c11: with c11 GCC does not contract a * b + c to one instruction.
+CFLAGS = ["-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra"]
+
+
+def instruction_sets() -> dict[str, list[str]]:
+    """Name and flags of every instruction set that is compiled on this architecture."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return {"base": [], **(X86 if x86 else {})}
+
+
+def cdef() -> str:
+    """C declarations for cffi, two per entry of entries.h."""
+    text = re.sub(r"/\*.*?\*/", "", (HERE / "entries.h").read_text(), flags=re.S)
+    out = [
+        "int as_select_isa(const char *name);",
+        "const char *as_isa(void);",
+        "const char *as_supported_isas(void);",
+        "int as_openmp(void);",
+    ]
+    for name, params in re.findall(r"AS_ENTRY\(\s*(\w+),\s*(\([^()]*\)),", text):
+        for real, suffix in (("float", "f32"), ("double", "f64")):
+            typed = re.sub(r"\bi64\b", "int64_t", re.sub(r"\bREAL\b", real, params))
+            out.append(f"int as_{name}_{suffix}{typed};")
+    return "\n".join(out)
+
+
+def openmp() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags; none with ARRAYSIG_NO_OPENMP=1."""
+    if os.environ.get("ARRAYSIG_NO_OPENMP") == "1":
+        return [], []
+    if sys.platform == "darwin":
+        return ["-Xpreprocessor", "-fopenmp"], ["-lomp"]
+    return ["-fopenmp"], ["-fopenmp"]
+
+
+class BuildExt(build_ext):
+    """Compiles kernels.c once per instruction set, then the cffi module around it."""
+
+    def get_source_files(self) -> list[str]:
+        """What the source distribution must carry."""
+        kinds = {".c", ".h", ".py"}
+        return [
+            str(p.relative_to(HERE.parent)) for p in sorted(HERE.iterdir()) if p.suffix in kinds
+        ]
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build one extension (there is one)."""
+        isas = instruction_sets()
+        omp_compile, omp_link = openmp()
+        include = [str(HERE), str(SHARED)]
+        extra = os.environ.get("ARRAYSIG_CFLAGS", "").split()
+        flags = [*CFLAGS, *omp_compile, *extra]
+        kernels = os.path.relpath(HERE / "kernels.c")
+        for isa, isa_flags in isas.items():
+            ext.extra_objects += self.compiler.compile(
+                [kernels],
+                output_dir=f"{self.build_temp}/{isa}",
+                include_dirs=include,
+                macros=[("AS_ISA", isa)],
+                extra_postargs=[*flags, *isa_flags],
+            )
+        generated = pathlib.Path(self.build_temp) / "_ckernels.c"
+        generated.parent.mkdir(parents=True, exist_ok=True)
+        ffi = FFI()
+        ffi.cdef(cdef())
+        ffi.set_source(ext.name, cdef())
+        ffi.emit_c_code(str(generated))
+        ext.sources = [str(generated), os.path.relpath(HERE / "dispatch.c")]
+        ext.include_dirs += include
+        ext.define_macros += [("AS_X86", "1")] if len(isas) > 1 else []
+        ext.extra_compile_args += [*flags, "-Wno-unused-parameter", "-Wno-unused-function"]
+        ext.extra_link_args += omp_link
+        super().build_extension(ext)

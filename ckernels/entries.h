@@ -1,0 +1,23 @@
+/* Every function that Python can call, once: AS_ENTRY(name, parameters, arguments).
+ * build.py makes two cffi declarations of each (f32, f64), arraysig.h a row of the table,
+ * kernels.c prototypes and the row's value, dispatch.c the exported wrapper. No include guard. */
+/* clang-format off */
+AS_ENTRY(sig,
+    (const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 degree, i64 time_aug,
+     i64 lead_lag, double end_time, i64 scalar_term, int threads, i64 *control),
+    (path, out, batch, length, dimension, degree, time_aug, lead_lag, end_time, scalar_term,
+     threads, control))
+AS_ENTRY(sig_vjp,
+    (const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
+     i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, int threads,
+     i64 *control),
+    (grad, path, out, batch, length, dimension, degree, time_aug, lead_lag, end_time, scalar_term,
+     threads, control))
+AS_ENTRY(transform_path,
+    (const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 time_aug, i64 lead_lag,
+     double end_time, int threads, i64 *control),
+    (path, out, batch, length, dimension, time_aug, lead_lag, end_time, threads, control))
+AS_ENTRY(transform_path_vjp,
+    (const REAL *grad, REAL *out, i64 batch, i64 length, i64 dimension, i64 time_aug, i64 lead_lag,
+     int threads, i64 *control),
+    (grad, out, batch, length, dimension, time_aug, lead_lag, threads, control))

@@ -1,0 +1,6 @@
+/* All kernels for one REAL. Deliberately no include guard: kernels.c includes it once per type. */
+#include "real.h"
+#include "path.h"
+#include "simd.h"
+#include "transforms.inc.c"
+#include "signature.inc.c"
