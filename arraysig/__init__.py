@@ -1,3 +1,17 @@
 """Path signatures and their gradients for NumPy, CuPy and Torch arrays."""
 
-from ._ops.signature import sig, sig_vjp
+from importlib.metadata import version as _version
+
+from .signature import sig, sig_backprop, sig_length, signature
+from .transforms import transform_path, transform_path_backprop
+
+__version__ = _version("arraysig")
+
+__all__ = [
+    "sig",
+    "sig_backprop",
+    "sig_length",
+    "signature",
+    "transform_path",
+    "transform_path_backprop",
+]

@@ -77,10 +77,6 @@ class Op:
         n = len(self.arrays)
         return _call(self, args[:n], args[n:])
 
-    def save(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """Those of `inputs` that the derivatives need."""
-        return tuple(a for a, name in zip(inputs, self.arrays, strict=True) if name in self.saves)
-
     def kernel_attrs(self, attrs: Sequence[Any]) -> tuple[Any, ...]:
         """The attributes that kernels receive: all but ``n_jobs``."""
         return tuple(v for v, name in zip(attrs, self.attrs, strict=True) if name != "n_jobs")

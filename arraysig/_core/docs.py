@@ -1,0 +1,69 @@
+"""Descriptions of parameters that many public functions share, said once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHARED = {
+    "path": """
+path : array, shape (..., length, dimension)
+    Points of piecewise linear paths, in any units; leading axes are batch. NumPy, CuPy or Torch,
+    of any real dtype: half precision is computed in float32, integers in the default float.
+""",
+    "degree": """
+degree : int
+    Truncation degree, at least 0.
+""",
+    "dimension": """
+dimension : int
+    Channels of the path before augmentation, at least 1.
+""",
+    "time_aug": """
+time_aug : bool, default False
+    Append a time channel that rises evenly from 0 to `end_time`.
+""",
+    "lead_lag": """
+lead_lag : bool, default False
+    Replace the path by its lead-lag transform: 2 length - 1 points ``(x[i // 2], x[(i + 1) // 2])``
+    with channels lag, then lead. The time channel comes after it.
+""",
+    "end_time": """
+end_time : float, default 1.0
+    Last value of the time channel; finite.
+""",
+    "scalar_term": """
+scalar_term : bool, default False
+    Put the coefficient of the empty word, which is 1, in front.
+""",
+    "n_jobs": """
+n_jobs : int, default 1
+    CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.
+""",
+    "raises": """
+TypeError
+    If an argument is of the wrong kind: not an array, arrays of several libraries, a bool for an
+    integer.
+ValueError
+    If a value, shape, dtype or device does not fit.
+MemoryError
+    If the result is larger than the memory of the machine.
+""",
+}
+
+
+def documented(function: F) -> F:
+    """Replace each line ``{name}`` of a docstring by the shared description of that name."""
+    if function.__doc__:
+        lines = []
+        for line in inspect.cleandoc(function.__doc__).splitlines():
+            key = line.strip()
+            if key.startswith("{") and key.endswith("}"):
+                lines += SHARED[key[1:-1]].strip().splitlines()
+            else:
+                lines.append(line)
+        function.__doc__ = "\n".join(lines)
+    return function

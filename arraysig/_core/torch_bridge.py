@@ -1,0 +1,189 @@
+"""Every op as a differentiable Torch function. The only file that imports torch.
+
+Two registrations, from one row, because no single one serves every mode of Torch:
+
+* an operator ``torch.ops.arraysig.<name>`` with a fake kernel, opaque to compilers. Its Autograd
+  key holds a guard: what would lose a gradient there (the operator alone has no derivative) raises;
+* two ``autograd.Function`` classes: the eager one calls the kernels directly and knows forward
+  mode; the compiled one calls the operator, and has no ``jvp``, which Dynamo refuses.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from . import dispatch
+from .dispatch import HOST_BYTES, Memory, execute
+from .namespace import dtype_name
+from .op import OPS, Op
+
+_LIBRARY = torch.library.Library("arraysig", "DEF")
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_KINDS = (torch.Tensor, torch.nn.Parameter)
+
+
+def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
+    """Apply `op` to tensors of one dtype and device, differentiably."""
+    if torch.compiler.is_compiling():
+        return _COMPILED[op.name].apply(*arrays, *attrs)
+    if any(type(a) not in _KINDS for a in arrays) or torch._C._len_torch_dispatch_stack():
+        return _COMPILED[op.name].apply(*arrays, *attrs)  # fake tensors, tracing modes, subclasses
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return _EAGER[op.name].apply(*arrays, *attrs)
+    if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
+        return _EAGER[op.name].apply(*arrays, *attrs)
+    return _run(op, arrays, attrs)
+
+
+def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
+    """Run the kernels: plain tensors, no autograd."""
+    first = arrays[0]
+    ins = [a.detach().contiguous() for a in arrays]
+    if first.device.type == "cpu":
+        memory = _HOST
+    elif first.device.type == "cuda":
+        memory = _cuda_memory(op, first.device)
+    elif first.device.type == "meta":
+        return _fake(op, arrays, attrs)
+    else:
+        raise ValueError(
+            f"{op.name}: `{op.arrays[0]}` must be on a CPU or CUDA device, got {first.device}"
+        )
+    return execute(op, ins, attrs, memory, dtype_name(first))
+
+
+def _empty_on_host(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+    return torch.empty(shape, dtype=getattr(torch, dtype))
+
+
+_HOST = Memory(_empty_on_host, None, None, HOST_BYTES)
+
+
+def _cuda_memory(op: Op, device: torch.device) -> Memory:
+    from .cuda import cupy_device
+
+    # Torch's allocator and Torch's current stream: memory is recycled in the order of the stream.
+    def empty(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+
+    ordinal = torch.cuda.current_device() if device.index is None else device.index
+    available = cupy_device(op.name, ordinal).memory
+    return Memory(empty, ordinal, torch.cuda.current_stream(device).cuda_stream, available)
+
+
+def _fake(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
+    plan = op.plan(*(tuple(a.shape) for a in arrays), *attrs)
+    outs = tuple(
+        arrays[0].new_empty(s.shape, dtype=getattr(torch, s.dtype) if s.dtype else None)
+        for s in plan.outs
+    )
+    return outs[0] if len(outs) == 1 else outs
+
+
+def _refusing(op: Op, what: str) -> Callable[..., Any]:
+    name = op.name
+
+    def refuse(*args: Any) -> Any:
+        raise NotImplementedError(f"arraysig: {name} has no {what}")
+
+    return refuse
+
+
+def _register(op: Op) -> tuple[type[torch.autograd.Function], type[torch.autograd.Function]]:
+    """Define the operator of `op`; return its eager and its compiled Function."""
+    n = len(op.arrays)
+    _LIBRARY.define(f"{op.name}{op.schema} -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
+    packet = getattr(torch.ops.arraysig, op.name).default
+
+    def kernel(*args: Any) -> Any:
+        return _run(op, args[:n], args[n:])
+
+    def fake(*args: Any) -> Any:
+        return _fake(op, args[:n], args[n:])
+
+    refuse = _refusing(op, "derivative of this kind as a raw operator; use the public functions")
+
+    def guard(*args: Any) -> Any:
+        for tensor in args[:n]:
+            if torch.is_grad_enabled() and tensor.requires_grad:
+                refuse()
+            if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+                refuse()
+        with torch._C._AutoDispatchBelowAutograd():
+            return packet(*args)
+
+    _LIBRARY.impl(op.name, kernel, "CPU")
+    _LIBRARY.impl(op.name, kernel, "CUDA")
+    _LIBRARY.impl(op.name, guard, "Autograd")
+    torch.library.register_fake(f"arraysig::{op.name}", fake, lib=_LIBRARY)
+
+    # Dynamo traces the two functions below: they close over plain values, not over the row.
+    saved = tuple(i for i, name in enumerate(op.arrays) if name in op.saves)
+    vjp = op.vjp or _refusing(op, "derivative")
+    jvp_rule = op.jvp or _refusing(op, "forward-mode derivative")
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*[inputs[i] for i in saved])
+        ctx.attrs = inputs[n:]
+
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return (*vjp(ctx.saved_tensors, grads, *ctx.attrs), *[None] * len(ctx.attrs))
+
+    def setup_context_eager(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*[inputs[i] for i in saved])
+
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        out = jvp_rule(ctx.saved_tensors, tangents[:n], *ctx.attrs)
+        return out[0] if len(out) == 1 else out
+
+    def vmap(function: Any) -> Any:
+        # All leading axes of an op are batch: the mapped axis becomes the first of them.
+        def rule(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+            moved = [
+                t.unsqueeze(0).expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
+                for t, d in zip(args[:n], in_dims[:n], strict=True)
+            ]
+            return function().apply(*moved, *args[n:]), 0
+
+        return staticmethod(rule)
+
+    compiled = type(
+        f"{op.name}_compiled",
+        (torch.autograd.Function,),
+        {
+            "forward": staticmethod(lambda *args: packet(*args)),
+            "setup_context": staticmethod(setup_context),
+            "backward": staticmethod(backward),
+            "vmap": vmap(lambda: _COMPILED[op.name]),
+        },
+    )
+    eager = type(
+        f"{op.name}_eager",
+        (torch.autograd.Function,),
+        {
+            "forward": staticmethod(kernel),
+            "setup_context": staticmethod(setup_context_eager),
+            "backward": staticmethod(backward),
+            "jvp": staticmethod(jvp),
+            "vmap": vmap(lambda: _EAGER[op.name]),
+        },
+    )
+    # Torch inspects the signature at every call (finding it here halves the cost), and Dynamo
+    # counts its parameters to see whether `forward` takes a context.
+    names = (*op.arrays, *op.attrs)
+    signature = inspect.Signature([inspect.Parameter(name, _POSITIONAL) for name in names])
+    for function in (compiled, eager):
+        function.forward.__signature__ = signature
+    return eager, compiled
+
+
+_EAGER: dict[str, Any] = {}
+_COMPILED: dict[str, Any] = {}
+for _name, _op in OPS.items():
+    _EAGER[_name], _COMPILED[_name] = _register(_op)
