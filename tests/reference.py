@@ -1,0 +1,117 @@
+"""Slow definitions: dense tensor algebra in any exact or floating type. The oracle of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def augment(
+    path: np.ndarray, time_aug: bool = False, lead_lag: bool = False, end_time: Any = 1
+) -> np.ndarray:
+    """The augmented path of one path (length, dimension), by slicing."""
+    if lead_lag:
+        twice = np.repeat(path, 2, axis=0)
+        path = np.concatenate([twice[:-1], twice[1:]], axis=1)
+    if time_aug:
+        n = len(path)
+        times = [end_time * i / (n - 1) if n > 1 else 0 * end_time for i in range(n)]
+        path = np.concatenate([path, np.array(times, dtype=path.dtype)[:, None]], axis=1)
+    return path
+
+
+def exponential(increment: np.ndarray, degree: int) -> list[np.ndarray]:
+    """Levels 0 to `degree` of exp(increment)."""
+    one = np.ones((), dtype=increment.dtype)
+    levels = [one[None] if increment.dtype != object else np.array([1], dtype=object)]
+    for k in range(1, degree + 1):
+        levels.append(np.multiply.outer(levels[-1], increment).ravel() / k)
+    return levels
+
+
+def product(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Chen's product of two truncated tensors given by levels."""
+    return [
+        sum(
+            (np.multiply.outer(left[i], right[k - i]).ravel() for i in range(1, k + 1)),
+            start=left[0][0] * right[k],
+        )
+        for k in range(len(left))
+    ]
+
+
+def signature(
+    path: np.ndarray,
+    degree: int,
+    *,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    end_time: Any = 1,
+    scalar_term: bool = False,
+) -> np.ndarray:
+    """exp(z_1) (x) ... (x) exp(z_m) of one path (length, dimension)."""
+    path = augment(path, time_aug, lead_lag, end_time)
+    levels = exponential(path[0] * 0, degree)
+    for increment in path[1:] - path[:-1]:
+        levels = product(levels, exponential(increment, degree))
+    return np.concatenate(levels if scalar_term else [levels[0][:0], *levels[1:]])
+
+
+def batched(function: Any, *arrays: np.ndarray, ranks: Sequence[int], **options: Any) -> np.ndarray:
+    """Apply a function of single items over the leading axes; `ranks` are those of the items."""
+    batch = arrays[0].shape[: arrays[0].ndim - ranks[0]]
+    results = [
+        function(*[a[index] for a in arrays], **options) for index in np.ndindex(*batch)
+    ]
+    if not results:
+        item = [np.zeros(a.shape[len(batch) :]) for a in arrays]
+        return np.zeros((*batch, *function(*item, **options).shape))
+    return np.stack(results).reshape(*batch, *results[0].shape)
+
+
+def linear_adjoint(function: Any, shape: tuple[int, ...], derivs: np.ndarray) -> np.ndarray:
+    """Transpose of the linear part of an affine function of an array of `shape`, applied."""
+    origin = function(np.zeros(shape))
+    gradient = np.zeros(shape)
+    for index in np.ndindex(*shape):
+        unit = np.zeros(shape)
+        unit[index] = 1
+        gradient[index] = np.sum((function(unit) - origin) * derivs)
+    return gradient
+
+
+def signature_gradient(
+    path: np.ndarray, derivs: np.ndarray, degree: int, *, scalar_term: bool = False, **flags: Any
+) -> np.ndarray:
+    """Gradient of <derivs, signature>, level by level through every step."""
+    augmented = augment(path, **flags)
+    channels = augmented.shape[1]
+    sizes = [channels**k for k in range(degree + 1)]
+    prefixes = [exponential(augmented[0] * 0, degree)]
+    increments = augmented[1:] - augmented[:-1]
+    for increment in increments:
+        prefixes.append(product(prefixes[-1], exponential(increment, degree)))
+    derivs = derivs if scalar_term else np.concatenate([[0], derivs])
+    bounds = np.cumsum([0, *sizes])
+    adjoint = [derivs[a:b].copy() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    wanted = np.zeros_like(augmented)
+    for t in range(len(increments) - 1, -1, -1):
+        step = exponential(increments[t], degree)
+        step_adjoint = [np.zeros(s) for s in sizes]
+        before = [np.zeros(s) for s in sizes]
+        for k in range(degree + 1):
+            for i in range(k + 1):  # level k has the term before_i (x) step_(k-i)
+                block = adjoint[k].reshape(sizes[i], sizes[k - i])
+                before[i] += block @ step[k - i]
+                step_adjoint[k - i] += prefixes[t][i] @ block
+        gradient = np.zeros(channels)
+        for k in range(degree, 0, -1):  # step_k = step_(k-1) (x) z / k
+            block = step_adjoint[k].reshape(sizes[k - 1], channels)
+            gradient += step[k - 1] @ block / k
+            step_adjoint[k - 1] += block @ increments[t] / k
+        wanted[t + 1] += gradient
+        wanted[t] -= gradient
+        adjoint = before
+    return linear_adjoint(lambda x: augment(x, **flags), path.shape, wanted)

@@ -1,0 +1,105 @@
+"""Who may import whom: the layers of the architecture, read off the import statements."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import arraysig
+
+ROOT = pathlib.Path(arraysig.__file__).parent
+BACKENDS = {"cupy": "_core/cuda.py", "torch": "_core/torch_bridge.py", "_ckernels": "_core/cpu.py"}
+#: First part of a module's path -> what of ours it may import.
+ALLOWED = {
+    "words.py": set(),
+    "_kernels": set(),
+    "_core": {"_core", "_ckernels"},
+    "_ops": {"_core", "_ops", "words"},
+}
+PUBLIC = {"_ops", "_core", "words"}
+#: Public modules may import those public modules that stand before them.
+ORDER = ["words", "transforms", "signature", "config", "demo", "cli", "__main__"]
+#: Modules of _core that public modules may use; config also asks the backends for their versions.
+VOCABULARY = {"check", "namespace", "docs"}
+REPORTERS = {"config", "demo"}
+
+
+def imports(path: pathlib.Path) -> list[str]:
+    """Dotted names that a module imports, absolute: ``arraysig._core.check``."""
+    package = ["arraysig", *path.relative_to(ROOT).parts[:-1]]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module or "").split(".")] if node.module else base
+            found += [".".join([*base, alias.name]) for alias in node.names]
+    return found
+
+
+def modules() -> list[pathlib.Path]:
+    """All Python files of the package."""
+    return sorted(ROOT.rglob("*.py"))
+
+
+def test_each_backend_is_imported_in_one_file() -> None:
+    seen = set()
+    for path in modules():
+        where = path.relative_to(ROOT).as_posix()
+        for name in imports(path):
+            parts = name.split(".")
+            top = parts[1] if parts[0] == "arraysig" and len(parts) > 1 else parts[0]
+            if top in BACKENDS:
+                assert where == BACKENDS[top], f"{where} imports {name}"
+                seen.add(top)
+    assert seen == set(BACKENDS)  # the test would see an import if there were one
+
+
+def test_layers() -> None:
+    for path in modules():
+        where = path.relative_to(ROOT)
+        room = where.parts[0]
+        stem = where.stem
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "arraysig" or parts == ["arraysig"]:
+                continue
+            target = parts[1]
+            if room in ALLOWED:
+                assert target in ALLOWED[room], f"{where} imports {name}"
+            elif stem != "__init__" and target in PUBLIC | set(ORDER):
+                if target == "_core" and stem not in REPORTERS:
+                    assert parts[2] in VOCABULARY, f"{where} imports {name}"
+                elif target not in PUBLIC:
+                    assert ORDER.index(target) < ORDER.index(stem), f"{where} imports {name}"
+
+
+def test_rows_know_no_array_library() -> None:
+    for path in sorted((ROOT / "_ops").glob("*.py")):
+        for name in imports(path):
+            assert name.split(".")[0] not in {"numpy", "array_api_compat"}, f"{path.name}: {name}"
+
+
+def test_shared_headers_hold_leaf_mathematics_only() -> None:
+    for path in sorted((ROOT / "_kernels").glob("*.h")):
+        text = path.read_text(encoding="utf-8")
+        for forbidden in ("threadIdx", "blockIdx", "malloc", "#pragma omp"):
+            assert forbidden not in text, f"{path.name} contains {forbidden}"
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, numpy, time; t = time.perf_counter(); import arraysig; "
+        "t = time.perf_counter() - t; "
+        "print(t, *[m for m in ('torch', 'cupy', 'arraysig._ckernels') if m in sys.modules])"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    loaded = runs[0].stdout.split()[1:]
+    assert loaded == []
+    assert min(float(run.stdout.split()[0]) for run in runs) < 0.2

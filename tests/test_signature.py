@@ -1,0 +1,194 @@
+"""Mathematics of the signature: golden values, exact rationals, identities, accuracy."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import arraysig
+
+from . import reference
+from .backends import Backend
+
+GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
+
+
+@pytest.mark.parametrize("call", GOLDEN["expected"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_golden_values(xp: Backend, call: str, dtype: str) -> None:
+    def arange(*args: int) -> object:
+        return xp.array(np.arange(*args), dtype)
+
+    names = {
+        "X": xp.array(np.array(GOLDEN["inputs"]["X"]), dtype),
+        "sig": arraysig.sig,
+        "sig_backprop": arraysig.sig_backprop,
+        "transform_path": arraysig.transform_path,
+        "transform_path_backprop": arraysig.transform_path_backprop,
+        "arange": arange,
+        "ones": xp.array(np.ones(6), dtype),
+    }
+    result = xp.numpy(eval(call, names))
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(result, GOLDEN["expected"][call], rtol=tolerance, atol=tolerance)
+
+
+def levels(signature: np.ndarray, channels: int, degree: int) -> list[np.ndarray]:
+    """A signature cut into its levels."""
+    bounds = np.cumsum([0, *(channels**k for k in range(1, degree + 1))])
+    return [signature[..., a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def relative_errors(
+    got: np.ndarray, expected: np.ndarray, channels: int, degree: int
+) -> list[float]:
+    """Error of each level relative to its norm."""
+    return [
+        float(np.linalg.norm(a - b) / np.linalg.norm(b))
+        for a, b in zip(
+            levels(got.astype(float), channels, degree),
+            levels(expected, channels, degree),
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(("dimension", "degree"), [(1, 6), (2, 5), (3, 3), (5, 2)])
+@pytest.mark.parametrize("flags", [{}, {"time_aug": True, "lead_lag": True}], ids=str)
+def test_exact_rationals(
+    xp: Backend, dimension: int, degree: int, flags: dict[str, bool], rng: np.random.Generator
+) -> None:
+    path = rng.integers(-8, 9, size=(12, dimension))
+    exact = np.array([[Fraction(int(v)) for v in row] for row in path], dtype=object)
+    expected = reference.signature(exact, degree, **flags, end_time=Fraction(1)).astype(float)
+    channels = dimension * (2 if flags else 1) + (1 if flags else 0)
+    for dtype, bar in (("float64", 1e-13), ("float32", 1e-5)):
+        got = xp.numpy(arraysig.sig(xp.array(path, dtype), degree, **flags))
+        assert max(relative_errors(got, expected, channels, degree)) < bar
+
+
+@pytest.mark.parametrize("batch", [1, 40])
+@pytest.mark.parametrize("flags", [{}, {"time_aug": True}, {"lead_lag": True}], ids=str)
+def test_accuracy_of_long_paths(
+    batch: int, flags: dict[str, bool], rng: np.random.Generator
+) -> None:
+    length, dimension, degree = 100_000, 2, 4
+    path = np.cumsum(rng.normal(size=(batch, length, dimension)), axis=1) / np.sqrt(length)
+    path = path.astype("float32")
+    got = arraysig.sig(path, degree, n_jobs=-1, **flags)
+    expected = arraysig.sig(path.astype("float64"), degree, n_jobs=-1, **flags)
+    channels = dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
+    assert max(relative_errors(got, expected, channels, degree)) < 1e-5
+    derivs = rng.normal(size=got.shape)
+    gradient = arraysig.sig_backprop(
+        path, None, derivs.astype("float32"), degree, n_jobs=-1, **flags
+    )
+    exact = arraysig.sig_backprop(
+        path.astype("float64"), None, derivs, degree, n_jobs=-1, **flags
+    )
+    assert np.linalg.norm(gradient - exact) < 1e-4 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "dimension", "degree"),
+    [
+        (1, 700, 2, 3),  # one path: stretches of time fill the lanes
+        (3, 300, 3, 4),
+        (40, 33, 4, 3),
+        (70, 90, 7, 2),
+        (1, 40, 33, 2),
+        (2, 9, 17, 3),
+        (1, 12, 2, 11),  # many words, few paths
+        (1, 6, 300, 2),
+        (5, 25, 12, 3),
+        (1, 3, 1, 1000),
+        (1, 2000, 1, 4),
+    ],
+)
+@pytest.mark.parametrize("flags", [{}, {"time_aug": True}, {"lead_lag": True}], ids=str)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_every_plan_of_the_cpu(
+    batch: int,
+    length: int,
+    dimension: int,
+    degree: int,
+    flags: dict[str, bool],
+    n_jobs: int,
+    rng: np.random.Generator,
+) -> None:
+    if dimension in (300, 17, 33, 1) and flags.get("lead_lag"):
+        flags = {**flags, "lead_lag": False}
+    path = np.cumsum(rng.normal(size=(batch, length, dimension)), axis=1) / np.sqrt(length)
+    got = arraysig.sig(path, degree, n_jobs=n_jobs, **flags)
+    expected = reference.batched(reference.signature, path, ranks=(2,), degree=degree, **flags)
+    channels = dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
+    for a, b in zip(
+        levels(got, channels, degree), levels(expected, channels, degree), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(np.linalg.norm(b), 1e-300))
+    if channels**degree > 20000 or length > 1000:
+        return
+    derivs = rng.normal(size=got.shape)
+    gradient = arraysig.sig_backprop(path, None, derivs, degree, n_jobs=n_jobs, **flags)
+    wanted = reference.batched(
+        reference.signature_gradient, path, derivs, ranks=(2, 1), degree=degree, **flags
+    )
+    assert np.linalg.norm(gradient - wanted) <= 1e-12 * np.linalg.norm(wanted)
+
+
+def test_flags_equal_the_explicit_transform(xp: Backend, rng: np.random.Generator) -> None:
+    path = xp.array(rng.normal(size=(3, 9, 2)))
+    for flags in ({"time_aug": True}, {"lead_lag": True}, {"time_aug": True, "lead_lag": True}):
+        direct = arraysig.sig(path, 3, end_time=2.0, **flags)
+        through = arraysig.sig(arraysig.transform_path(path, end_time=2.0, **flags), 3)
+        np.testing.assert_allclose(xp.numpy(direct), xp.numpy(through), rtol=0, atol=1e-12)
+
+
+def test_only_increments_matter(xp: Backend, rng: np.random.Generator) -> None:
+    path = rng.integers(-4, 5, size=(6, 3)).astype(float)
+    np.testing.assert_array_equal(
+        xp.numpy(arraysig.sig(xp.array(path + 1024.0), 3)),
+        xp.numpy(arraysig.sig(xp.array(path), 3)),
+    )
+
+
+def test_collinear_points_change_nothing(xp: Backend, rng: np.random.Generator) -> None:
+    path = rng.normal(size=(5, 2))
+    finer = np.repeat(path, 2, axis=0)[:-1]
+    finer[1::2] = (path[1:] + path[:-1]) / 2
+    np.testing.assert_allclose(
+        xp.numpy(arraysig.sig(xp.array(finer), 4)),
+        xp.numpy(arraysig.sig(xp.array(path), 4)),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+def test_one_point_has_the_trivial_signature(xp: Backend) -> None:
+    point = xp.array(np.ones((2, 1, 3)))
+    for flags in ({}, {"time_aug": True}, {"lead_lag": True}):
+        assert not xp.numpy(arraysig.sig(point, 2, **flags)).any()
+        out = xp.numpy(arraysig.sig(point, 2, scalar_term=True, **flags))
+        assert (out[:, 0] == 1).all()
+        assert not out[:, 1:].any()
+    assert (xp.numpy(arraysig.transform_path(point, time_aug=True))[..., -1] == 0).all()
+
+
+def test_the_given_signature_does_not_matter(xp: Backend, rng: np.random.Generator) -> None:
+    path, derivs = xp.array(rng.normal(size=(5, 2))), xp.array(rng.normal(size=6))
+    expected = xp.numpy(arraysig.sig_backprop(path, None, derivs, 2))
+    for given in (np.zeros(6), np.full(6, np.nan)):
+        got = arraysig.sig_backprop(path, xp.array(given), derivs, 2)
+        np.testing.assert_array_equal(xp.numpy(got), expected)
+
+
+def test_the_scalar_term_has_no_gradient(xp: Backend, rng: np.random.Generator) -> None:
+    path, derivs = xp.array(rng.normal(size=(5, 2))), rng.normal(size=7)
+    expected = xp.numpy(arraysig.sig_backprop(path, None, xp.array(derivs[1:]), 2))
+    derivs[0] = np.nan
+    got = arraysig.sig_backprop(path, None, xp.array(derivs), 2)
+    np.testing.assert_array_equal(xp.numpy(got), expected)

@@ -1,0 +1,252 @@
+"""Torch: gradients in every mode that is claimed, and loud refusals where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .backends import Backend, have_torch
+from .cases import CASES, Case
+
+if not have_torch():
+    pytest.skip("no Torch", allow_module_level=True)
+
+import torch
+
+import arraysig
+
+DIFFERENTIABLE = [c for c in CASES if c.adjoint]
+each_case = pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+
+
+def square_sum(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A scalar function whose gradient differs from entry to entry."""
+
+    def value(*args: Any) -> Any:
+        out = function(*args)
+        weights = torch.arange(1, out.shape[-1] + 1, dtype=out.dtype, device=out.device)
+        return (out * out * weights).sum()
+
+    return value
+
+
+def sample(case: Case, xp: Backend, rng: np.random.Generator, **shape: Any) -> Any:
+    """The first and only array of a differentiable case, as a leaf."""
+    (array,) = case.sample(rng, **shape)
+    return xp.array(array)
+
+
+def eager_gradient(function: Callable[..., Any], x: Any) -> Any:
+    """The gradient by loss.backward()."""
+    leaf = x.clone().requires_grad_()
+    square_sum(function)(leaf).backward()
+    return leaf.grad
+
+
+@each_case
+def test_backward_is_the_backprop_function(
+    case: Case, torch_xp: Backend, rng: np.random.Generator
+) -> None:
+    x = sample(case, torch_xp, rng)
+    with torch.no_grad():
+        out = case.call(x)
+    weights = torch.arange(1, out.shape[-1] + 1, dtype=out.dtype, device=out.device)
+    assert case.adjoint is not None
+    expected = case.adjoint(x, 2 * out * weights)
+    torch.testing.assert_close(eager_gradient(case.call, x), expected)
+
+
+@each_case
+def test_gradcheck(case: Case, torch_xp: Backend, rng: np.random.Generator) -> None:
+    x = sample(case, torch_xp, rng, length=4).requires_grad_()
+    assert torch.autograd.gradcheck(case.call, (x,))
+
+
+@each_case
+def test_func_transforms(case: Case, torch_xp: Backend, rng: np.random.Generator) -> None:
+    x = sample(case, torch_xp, rng, batch=(3,), length=4)
+    expected = eager_gradient(case.call, x)
+    loss = square_sum(case.call)
+    torch.testing.assert_close(torch.func.grad(loss)(x), expected)
+    torch.testing.assert_close(torch.vmap(case.call)(x), case.call(x))
+    torch.testing.assert_close(torch.vmap(case.call, in_dims=1)(x.movedim(0, 1)), case.call(x))
+    torch.testing.assert_close(torch.vmap(torch.func.grad(loss))(x), expected)
+    if case.call(x[0]).numel():  # torch's own jacobian fails on no rows
+        rows = torch.autograd.functional.jacobian(case.call, x[0])
+        torch.testing.assert_close(torch.func.jacrev(case.call)(x[0]), rows)
+
+
+def _unlike(case: Case) -> bool:
+    return case.name in {
+        "sig[d=3,N=3]",
+        "sig[d=2,N=2,time_aug,lead_lag,end_time=-0.5,scalar_term]",
+        "transform_path[d=2,time_aug,lead_lag,end_time=-0.5]",
+        "transform_path_backprop[d=2,lead_lag]",
+    }
+
+
+COMPILED = [case for case in DIFFERENTIABLE if _unlike(case)]
+
+
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compile(case: Case, torch_xp: Backend, rng: np.random.Generator, backend: str) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(square_sum(case.call), fullgraph=True, backend=backend)
+    for length in (4, 5, 6):  # sizes become symbolic at the second
+        x = sample(case, torch_xp, rng, length=2 * length - 1)
+        leaf = x.clone().requires_grad_()
+        value = compiled(leaf)
+        torch.testing.assert_close(value, square_sum(case.call)(x))
+        value.backward()
+        torch.testing.assert_close(leaf.grad, eager_gradient(case.call, x))
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x), value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+def test_inductor(case: Case, torch_xp: Backend, rng: np.random.Generator) -> None:
+    test_compile(case, torch_xp, rng, "inductor")
+
+
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+def test_compiled_func_grad_is_right_or_refused(
+    case: Case, torch_xp: Backend, rng: np.random.Generator
+) -> None:
+    torch._dynamo.reset()
+    x = sample(case, torch_xp, rng)
+    compiled = torch.compile(torch.func.grad(square_sum(case.call)), fullgraph=True)
+    with pytest.raises(Exception, match="arraysig") as refusal:
+        torch.testing.assert_close(compiled(x), eager_gradient(case.call, x))
+    assert not isinstance(refusal.value, AssertionError)
+
+
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+def test_export(case: Case, torch_xp: Backend, rng: np.random.Generator) -> None:
+    class Module(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return case.call(x)
+
+    x = sample(case, torch_xp, rng)
+    program = torch.export.export(Module(), (x,))
+    torch.testing.assert_close(program.module()(x), case.call(x))
+
+
+@each_case
+def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    x = torch.from_numpy(case.sample(rng)[0])
+    expected = case.call(x)
+    on_meta = case.call(x.to("meta"))
+    assert on_meta.device.type == "meta"
+    with FakeTensorMode() as mode:
+        fake = case.call(mode.from_tensor(x))
+    for result in (on_meta, fake):
+        assert result.shape == expected.shape
+        assert result.dtype == expected.dtype
+        assert result.stride() == expected.stride()
+
+
+OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "sig": lambda a: (a(2, 5, 3), 3, True, True, 1.5, True, 1),
+    "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
+    "transform_path": lambda a: (a(2, 5, 3), True, True, 1.5, 1),
+    "transform_path_vjp": lambda a: (a(2, 9, 7), True, True, 1),
+}
+
+
+@pytest.mark.parametrize("name", OPCHECKS)
+def test_opcheck(name: str, torch_xp: Backend, rng: np.random.Generator) -> None:
+    args = OPCHECKS[name](lambda *shape: torch_xp.array(rng.normal(size=shape)))
+    arraysig.sig(torch_xp.array(np.ones((2, 2))), 1)  # registers the operators
+    torch.library.opcheck(getattr(torch.ops.arraysig, name).default, args)
+
+
+def test_every_operator_is_checked() -> None:
+    from arraysig._core.op import OPS
+
+    assert set(OPCHECKS) == set(OPS)
+
+
+def test_half_precision_and_integers(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.arange(8.0).reshape(4, 2)).to(torch.bfloat16).requires_grad_()
+    arraysig.sig(x, 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16
+    wide = x.detach().double().requires_grad_()
+    arraysig.sig(wide, 2).sum().backward()
+    torch.testing.assert_close(x.grad.double(), wide.grad, rtol=1e-2, atol=1e-2)
+
+
+def test_a_leaf_that_is_not_contiguous(torch_xp: Backend, rng: np.random.Generator) -> None:
+    values = rng.normal(size=(3, 2, 5))
+    leaf = torch_xp.array(values).requires_grad_()
+    arraysig.sig(leaf.transpose(1, 2), 3).sum().backward()
+    straight = torch_xp.array(values.transpose(0, 2, 1).copy()).requires_grad_()
+    arraysig.sig(straight, 3).sum().backward()
+    torch.testing.assert_close(leaf.grad, straight.grad.transpose(1, 2))
+
+
+def test_parameters_and_subclasses(torch_xp: Backend, rng: np.random.Generator) -> None:
+    parameter = torch.nn.Parameter(torch_xp.array(rng.normal(size=(4, 2))))
+    arraysig.sig(parameter, 2).sum().backward()
+    assert parameter.grad is not None
+
+
+# ---------------------------------------------------------------- what has no derivative
+
+
+def test_second_derivatives_are_refused_by_name(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.random.default_rng(0).normal(size=(4, 2))).requires_grad_()
+    loss = square_sum(lambda x: arraysig.sig(x, 2))
+    (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
+    assert gradient.requires_grad  # else the penalty below would vanish silently
+    with pytest.raises(NotImplementedError, match="arraysig: sig_vjp has no derivative"):
+        gradient.pow(2).sum().backward()
+    with pytest.raises(NotImplementedError, match="arraysig: sig_vjp has no derivative"):
+        torch.func.jacrev(torch.func.jacrev(loss))(x.detach())
+    with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode derivative"):
+        torch.func.hessian(loss)(x.detach())
+
+
+def test_forward_mode_is_refused_by_name(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.ones((4, 2)))
+    with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode"):
+        torch.func.jvp(lambda x: arraysig.sig(x, 2), (x,), (x,))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, x)
+        with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode"):
+            arraysig.sig(dual, 2)
+
+
+def test_raw_operators_refuse_what_they_would_detach(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.ones((4, 2)))
+    expected = arraysig.sig(x, 2)
+    raw = torch.ops.arraysig.sig
+    args = (2, False, False, 1.0, False, 1)
+    torch.testing.assert_close(raw(x, *args), expected)
+    leaf = x.clone().requires_grad_()
+    with pytest.raises(NotImplementedError, match="arraysig: sig has no derivative"):
+        raw(leaf, *args)
+    with torch.no_grad():
+        torch.testing.assert_close(raw(leaf, *args), expected)
+    with torch.autograd.forward_ad.dual_level():
+        with pytest.raises(NotImplementedError, match="arraysig: sig has no derivative"):
+            raw(torch.autograd.forward_ad.make_dual(x, x), *args)
+
+
+def test_augmentation_has_derivatives_of_any_order(torch_xp: Backend) -> None:
+    def augment(x: Any) -> Any:
+        return arraysig.transform_path(x, time_aug=True, lead_lag=True, end_time=2.0)
+
+    x = torch_xp.array(np.random.default_rng(0).normal(size=(2, 4, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(augment, (x,), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(augment, (x,))
+    out, tangent = torch.func.jvp(augment, (x.detach(),), (x.detach(),))
+    linear = augment(torch.zeros_like(x))
+    torch.testing.assert_close(tangent, out - linear)
