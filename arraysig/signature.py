@@ -232,7 +232,5 @@ def sig_backprop(
     for array in given:
         check.shape(name, "sig", array.shape, expected)
     return restore(
-        ops.sig_vjp(
-            sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs
-        )
+        ops.sig_vjp(sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
     )

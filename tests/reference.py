@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,9 +63,7 @@ def signature(
 def batched(function: Any, *arrays: np.ndarray, ranks: Sequence[int], **options: Any) -> np.ndarray:
     """Apply a function of single items over the leading axes; `ranks` are those of the items."""
     batch = arrays[0].shape[: arrays[0].ndim - ranks[0]]
-    results = [
-        function(*[a[index] for a in arrays], **options) for index in np.ndindex(*batch)
-    ]
+    results = [function(*[a[index] for a in arrays], **options) for index in np.ndindex(*batch)]
     if not results:
         item = [np.zeros(a.shape[len(batch) :]) for a in arrays]
         return np.zeros((*batch, *function(*item, **options).shape))
@@ -95,7 +94,7 @@ def signature_gradient(
         prefixes.append(product(prefixes[-1], exponential(increment, degree)))
     derivs = derivs if scalar_term else np.concatenate([[0], derivs])
     bounds = np.cumsum([0, *sizes])
-    adjoint = [derivs[a:b].copy() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    adjoint = [derivs[a:b].copy() for a, b in itertools.pairwise(bounds)]
     wanted = np.zeros_like(augmented)
     for t in range(len(increments) - 1, -1, -1):
         step = exponential(increments[t], degree)

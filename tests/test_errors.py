@@ -101,9 +101,7 @@ def test_end_time(name: str, end_time: Any, error: type[Exception]) -> None:
 @pytest.mark.parametrize("end_time", [2, np.float32(2), np.int64(2)])
 def test_any_real_is_an_end_time(end_time: Any) -> None:
     expected = arraysig.sig(PATH, 2, time_aug=True, end_time=2.0)
-    np.testing.assert_array_equal(
-        arraysig.sig(PATH, 2, time_aug=True, end_time=end_time), expected
-    )
+    np.testing.assert_array_equal(arraysig.sig(PATH, 2, time_aug=True, end_time=end_time), expected)
 
 
 @pytest.mark.parametrize("name", ["sig", "sig_backprop", "transform_path", "sig_length"])
@@ -178,7 +176,7 @@ def test_overflow() -> None:
     for degree in (64, 10**6, 10**30):
         with pytest.raises(ValueError, match=f"^sig_length: `degree` .* {degree}.*overflow"):
             arraysig.sig_length(2, degree)
-    with pytest.raises(ValueError, match="^sig: .*overflow"):
+    with pytest.raises(ValueError, match=r"^sig: .*overflow"):
         arraysig.sig(PATH, 64)
     assert arraysig.sig_length(2, 61) == 2**62 - 2
 
@@ -187,12 +185,12 @@ def test_results_larger_than_memory(xp: Backend) -> None:
     with pytest.raises(MemoryError, match=r"^sig: .*\(2305843009213693950,\) takes .* GiB"):
         arraysig.sig(xp.array(PATH), 60)
     wide = xp.array(np.ones((1, 1, 100_000)))
-    with pytest.raises(MemoryError, match="^sig: .* GiB"):
+    with pytest.raises(MemoryError, match=r"^sig: .* GiB"):
         arraysig.sig(wide, 3)
 
 
 def test_a_degree_that_is_too_large_for_the_derivatives(xp: Backend) -> None:
-    with pytest.raises(ValueError, match="^sig_backprop: .*overflow"):
+    with pytest.raises(ValueError, match=r"^sig_backprop: .*overflow"):
         call("sig_backprop", xp.array(PATH), None, xp.array(DERIVS), 64)
 
 

@@ -9,9 +9,7 @@ import pytest
 
 import arraysig
 
-FUNCTIONS = [
-    name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))
-]
+FUNCTIONS = [name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))]
 SIGNATURES = {
     "sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, scalar_term=False, "
     "n_jobs=1)",

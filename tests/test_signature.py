@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 from fractions import Fraction
@@ -40,7 +41,7 @@ def test_golden_values(xp: Backend, call: str, dtype: str) -> None:
 def levels(signature: np.ndarray, channels: int, degree: int) -> list[np.ndarray]:
     """A signature cut into its levels."""
     bounds = np.cumsum([0, *(channels**k for k in range(1, degree + 1))])
-    return [signature[..., a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [signature[..., a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def relative_errors(
@@ -87,9 +88,7 @@ def test_accuracy_of_long_paths(
     gradient = arraysig.sig_backprop(
         path, None, derivs.astype("float32"), degree, n_jobs=-1, **flags
     )
-    exact = arraysig.sig_backprop(
-        path.astype("float64"), None, derivs, degree, n_jobs=-1, **flags
-    )
+    exact = arraysig.sig_backprop(path.astype("float64"), None, derivs, degree, n_jobs=-1, **flags)
     assert np.linalg.norm(gradient - exact) < 1e-4 * np.linalg.norm(exact)
 
 
@@ -126,9 +125,7 @@ def test_every_plan_of_the_cpu(
     got = arraysig.sig(path, degree, n_jobs=n_jobs, **flags)
     expected = reference.batched(reference.signature, path, ranks=(2,), degree=degree, **flags)
     channels = dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
-    for a, b in zip(
-        levels(got, channels, degree), levels(expected, channels, degree), strict=True
-    ):
+    for a, b in zip(levels(got, channels, degree), levels(expected, channels, degree), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(np.linalg.norm(b), 1e-300))
     if channels**degree > 20000 or length > 1000:
         return

@@ -14,7 +14,9 @@ import numpy as np
 from .namespace import cast, default_float, device, dtype_name, library
 
 #: Processors that the process may use; the meaning of ``n_jobs=-1``.
-PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+PROCESSORS = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
 
 _NATIVE = {"float32": "float32", "float64": "float64"}
 _HALF = {"float16": "float32", "bfloat16": "float32"}
@@ -32,7 +34,12 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     casts a result to the dtype that the caller gets: that of the first array for half precision.
     """
     first = next(iter(named.values()))
-    if len(named) == 1 and type(first) is np.ndarray and first.dtype.char in "fd" and first.dtype.isnative:
+    if (
+        len(named) == 1
+        and type(first) is np.ndarray
+        and first.dtype.char in "fd"
+        and first.dtype.isnative
+    ):
         return [first], _identity
     libraries = {}
     for name, array in named.items():
@@ -130,9 +137,10 @@ def non_negative_int(function: str, name: str, value: Any) -> int:
             value = operator.index(value)
         except TypeError:
             raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}") from None
-    if value < 0:
-        raise ValueError(f"{function}: `{name}` must be a non-negative integer, got {value}")
-    return int(value)
+    number = int(value)
+    if number < 0:
+        raise ValueError(f"{function}: `{name}` must be a non-negative integer, got {number}")
+    return number
 
 
 def positive_int(function: str, name: str, value: Any) -> int:
@@ -157,10 +165,10 @@ def finite_real(function: str, name: str, value: Any) -> float:
     if type(value) is not float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             raise TypeError(f"{function}: `{name}` must be a real number, got {value!r}")
-        value = float(value)
-    if not math.isfinite(value):
+    number = float(value)
+    if not math.isfinite(number):
         raise ValueError(f"{function}: `{name}` must be finite, got {value}")
-    return float(value)
+    return number
 
 
 def n_jobs(function: str, value: Any) -> int:

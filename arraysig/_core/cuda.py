@@ -119,7 +119,7 @@ class Launcher:
         self._scratch.append(array)
         return Pointer(address(array), dtype or self.dtype, shape)
 
-    def real(self, value: float) -> np.generic:
+    def real(self, value: float) -> Any:
         """A number of the dtype of the call."""
         return np.dtype(self.dtype).type(value)
 
@@ -156,7 +156,9 @@ def run(
         assert emulated is not None
         device = emulated
     launcher = Launcher(device, memory, dtype)
-    pointers = [[Pointer(address(a), dtype_name(a), tuple(a.shape)) for a in x] for x in (ins, outs)]
+    pointers = [
+        [Pointer(address(a), dtype_name(a), tuple(a.shape)) for a in x] for x in (ins, outs)
+    ]
     op.launch(launcher, *pointers, plan, *op.kernel_attrs(attrs))
 
 

@@ -63,9 +63,7 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     return execute(op, *cuda.from_cupy(arrays, attrs))
 
 
-def execute(
-    op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, dtype: str
-) -> Any:
+def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, dtype: str) -> Any:
     """Allocate the outputs and run: `ins` are C-contiguous, of one dtype, on one device."""
     plan = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype, memory.available)
     outs = [memory.empty(spec.shape, spec.dtype or dtype) for spec in plan.outs]

@@ -94,7 +94,7 @@ def _refusing(op: Op, what: str) -> Callable[..., Any]:
     return refuse
 
 
-def _register(op: Op) -> tuple[type[torch.autograd.Function], type[torch.autograd.Function]]:
+def _register(op: Op) -> tuple[Any, Any]:
     """Define the operator of `op`; return its eager and its compiled Function."""
     n = len(op.arrays)
     _LIBRARY.define(f"{op.name}{op.schema} -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
@@ -112,7 +112,10 @@ def _register(op: Op) -> tuple[type[torch.autograd.Function], type[torch.autogra
         for tensor in args[:n]:
             if torch.is_grad_enabled() and tensor.requires_grad:
                 refuse()
-            if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+            if (
+                forward_ad._current_level >= 0
+                and forward_ad.unpack_dual(tensor).tangent is not None
+            ):
                 refuse()
         with torch._C._AutoDispatchBelowAutograd():
             return packet(*args)
@@ -153,7 +156,7 @@ def _register(op: Op) -> tuple[type[torch.autograd.Function], type[torch.autogra
 
         return staticmethod(rule)
 
-    compiled = type(
+    compiled: Any = type(
         f"{op.name}_compiled",
         (torch.autograd.Function,),
         {
@@ -163,7 +166,7 @@ def _register(op: Op) -> tuple[type[torch.autograd.Function], type[torch.autogra
             "vmap": vmap(lambda: _COMPILED[op.name]),
         },
     )
-    eager = type(
+    eager: Any = type(
         f"{op.name}_eager",
         (torch.autograd.Function,),
         {

@@ -47,9 +47,7 @@ def _launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     raise NotImplementedError("sig_vjp: CUDA kernels")
 
 
-_ATTRS = (
-    "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, int n_jobs"
-)
+_ATTRS = "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, int n_jobs"
 
 sig_vjp = Op("sig_vjp", f"(Tensor grad, Tensor path, {_ATTRS})", _plan_vjp, _launch_vjp)
 sig = Op(

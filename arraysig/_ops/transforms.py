@@ -53,7 +53,7 @@ def _elementwise(gpu: Any, name: str, ins: Any, outs: Any, plan: Plan, attrs: An
     gpu.launch(gpu.source("transforms.cu"), name, (blocks,), (256,), args)
 
 
-transform_path_vjp = Op(
+transform_path_vjp: Op = Op(
     "transform_path_vjp",
     "(Tensor grad, bool time_aug, bool lead_lag, int n_jobs)",
     _plan_vjp,
@@ -63,7 +63,7 @@ transform_path_vjp = Op(
     ),
     jvp=lambda saved, tangents, *attrs: (transform_path_vjp(tangents[0], *attrs),),
 )
-transform_path = Op(
+transform_path: Op = Op(
     "transform_path",
     "(Tensor path, bool time_aug, bool lead_lag, float end_time, int n_jobs)",
     _plan,
