@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from . import dispatch
 from .dispatch import HOST_BYTES, Memory, execute
 from .namespace import dtype_name
 from .op import OPS, Op
