@@ -190,7 +190,7 @@ template <int N> static __device__ float power(float v)
 }
 
 /* One block of 64 threads in two dimensions; x[i] becomes what `features` in planted.py says. */
-extern "C" __global__ void __launch_bounds__(max(64, 1), 1)
+extern "C" __global__ void __launch_bounds__((64 + 0), 1)
     features(float *__restrict__ x /* (n), n = 64 */, i64 n)
 {
     __shared__ Pair pairs[8][8];
