@@ -124,9 +124,7 @@ class _Kernel:
                 f"{self.name}: {len(args)} arguments for {len(self.parameters)} parameters"
             )
         storage: list[Any] = []
-        for number, (value, (dtype, pointer)) in enumerate(
-            zip(args, self.parameters, strict=True)
-        ):
+        for number, (value, (dtype, pointer)) in enumerate(zip(args, self.parameters, strict=True)):
             wanted = f"{dtype} *" if pointer else dtype
             if pointer and value is None:
                 storage.append(np.uint64(0))
