@@ -1,4 +1,4 @@
-"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if there is one."""
+"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if any."""
 
 from __future__ import annotations
 
