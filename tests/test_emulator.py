@@ -1,4 +1,4 @@
-"""The emulator finds planted mistakes, passes their correct twins, and runs the library's kernels."""
+"""The emulator finds planted mistakes, passes correct twins, and runs the library's kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arraysig._core.cuda import KernelSource, Pointer
 from arraysig._ops.transforms import transform_path, transform_path_vjp
 
 from .emulator import EmulatedDevice, EmulatorError, emulated, sanitizer_environment
-from .emulator.planted import CASES, PlantedSource, line, run, start
+from .emulator.planted import PlantedSource, line, run, start
 
 ROOT = Path(__file__).parents[1]
 IN_PROCESS = ["fast", "race"]

@@ -99,8 +99,10 @@ class Recorder:
     ) -> None:
         """Check the geometry and note the launch."""
         where = f"{name} {source}: grid {grid}, block {block}"
-        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535))), where
-        assert all(n <= most for n, most in zip(block, (1024, 1024, 64))), where
+        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
+            where
+        )
+        assert all(n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)), where
         assert shared <= self.shared_memory, f"{where}, {shared} bytes of dynamic shared memory"
         threads = math.prod(block)
         assert 0 < threads <= 1024, where
