@@ -1,4 +1,4 @@
-"""The emulator finds planted mistakes, passes their correct twins, and runs the library's kernels."""
+"""The emulator finds planted mistakes, passes their twins, and runs the library's kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arraysig._core.cuda import KernelSource, Pointer
 from arraysig._ops.transforms import transform_path, transform_path_vjp
 
 from .emulator import EmulatedDevice, EmulatorError, emulated, sanitizer_environment
-from .emulator.planted import CASES, PlantedSource, line, run, start
+from .emulator.planted import PlantedSource, line, run, start
 
 ROOT = Path(__file__).parents[1]
 IN_PROCESS = ["fast", "race"]
@@ -190,7 +190,7 @@ def test_sanitizers_refuse_a_process_without_them() -> None:
     """Loading such a kernel would end the process; the message says what to do."""
     if os.environ.get("ARRAYSIG_EMULATOR") == "asan":
         pytest.skip("this process has the sanitizers")
-    with pytest.raises(EmulatorError, match="python -m tests.emulator"):
+    with pytest.raises(EmulatorError, match=r"python -m tests\.emulator"):
         EmulatedDevice("asan")
 
 
@@ -245,10 +245,27 @@ def test_static_shared_memory_is_limited() -> None:
     run("static_shared", EmulatedDevice(), macros=(("STATIC_FLOATS", 12288),))
 
 
+def test_launchers_raise_the_limit_for_dynamic_shared_memory_only() -> None:
+    """48 KiB together is the most where the dynamic part alone is not beyond that."""
+    source = PlantedSource("planted.cu", (("STATIC_FLOATS", 64),))
+    x = start(64)
+    args = (Pointer(x.ctypes.data, "float32", x.shape), np.int64(64))
+
+    def launch(shared: int) -> None:
+        EmulatedDevice().launch(source, "static_shared", (1,), (32,), args, shared, None)
+
+    launch(49152 - 256)
+    launch(49152 + 1)
+    with pytest.raises(
+        EmulatorError, match=r"256 bytes of static and 49152 of dynamic .* together"
+    ):
+        launch(49152)
+
+
 def test_unknown_kernels_flavors_orders_and_streams() -> None:
     """Refused by name."""
     source = PlantedSource("planted.cu", (("STATIC_FLOATS", 64),))
-    with pytest.raises(EmulatorError, match="no kernel other: there are .*scan_right"):
+    with pytest.raises(EmulatorError, match=r"no kernel other: there are .*scan_right"):
         EmulatedDevice().launch(source, "other", (1,), (1,), (), 0, None)
     with pytest.raises(EmulatorError, match="no streams"):
         EmulatedDevice().launch(source, "trap", (1,), (1,), (), 0, 1)
@@ -326,7 +343,7 @@ def check_transforms(**options: Any) -> None:
                 got = transform_path(path, time, lead_lag, 2.0, 1)
                 right = sliced(path, time, lead_lag, 2.0)
                 assert got.dtype == dtype
-                np.testing.assert_allclose(got, right, rtol=4 * np.finfo(dtype).eps)
+                np.testing.assert_allclose(got, right, rtol=4 * float(np.finfo(dtype).eps))
                 grad = rng.normal(size=got.shape).astype(dtype)
                 adjoint = transform_path_vjp(grad, time, lead_lag, 1)
             assert adjoint.shape == path.shape

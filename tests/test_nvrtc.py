@@ -99,8 +99,10 @@ class Recorder:
     ) -> None:
         """Check the geometry and note the launch."""
         where = f"{name} {source}: grid {grid}, block {block}"
-        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535))), where
-        assert all(n <= most for n, most in zip(block, (1024, 1024, 64))), where
+        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
+            where
+        )
+        assert all(n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)), where
         assert shared <= self.shared_memory, f"{where}, {shared} bytes of dynamic shared memory"
         threads = math.prod(block)
         assert 0 < threads <= 1024, where
@@ -160,6 +162,9 @@ def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int
             yield f"{name} needs {registers} registers for {use.threads} threads"
         if kernel.shared + use.shared > shared:
             yield f"{name} needs {kernel.shared} + {use.shared} bytes of shared memory"
+        elif use.shared <= STATIC_SHARED < kernel.shared + use.shared:
+            # CUDA must be asked for more than 48 KiB together; CupyDevice looks at one part only
+            yield f"{name} can not be launched with {kernel.shared} + {use.shared} bytes"
 
 
 def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
@@ -254,6 +259,7 @@ WASTE: dict[str, tuple[str, Use, list[str]]] = {
     "spill": (SPILL, Use(1024, 0), ["kernel spills ", "kernel has a stack frame of "]),
     "double": (DOUBLE, Use(1, 0), ["double precision in a float build"]),
     "shared": (FINE, Use(256, 163 * 1024 - 1023), [r"kernel needs 1024 \+ 165889 bytes of shared"]),
+    "more than default": (FINE, Use(256, 49152), [r"kernel can not be launched with 1024 \+ 4"]),
     "registers": (FINE, Use(65536, 0), [r"kernel needs \d+ registers for 65536 threads"]),
 }
 
