@@ -9,12 +9,12 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cffi
 import numpy as np
 
-from arraysig._core.cuda import KernelSource, Pointer
+from arraysig._core.cuda import Pointer
 
 from . import build
 from .build import EmulatorError
@@ -27,6 +27,13 @@ _RACES = (
     "write after read",
     "read of shared memory that nothing wrote",
 )
+
+
+class Source(Protocol):
+    """What the emulator needs of a `KernelSource`."""
+
+    def code(self) -> str:
+        """CUDA C with macros and headers pasted in."""
 
 
 class EmulatedDevice:
@@ -54,7 +61,9 @@ class EmulatedDevice:
         self.processors = processors
         self.shared_memory = shared_memory
         if self.flavor not in build.FLAVORS:
-            raise EmulatorError(f"no flavor {self.flavor!r}: there are {', '.join(build.FLAVORS)}")
+            raise EmulatorError(
+                f"no flavor {self.flavor!r}: there are {', '.join(build.FLAVORS)}"
+            )
         if order not in (0, 1, 2):
             raise EmulatorError(f"no order {order!r}: there are 0, 1 and 2")
         if self.flavor == "asan" and not hasattr(ctypes.CDLL(None), "__asan_init"):
@@ -64,7 +73,7 @@ class EmulatedDevice:
 
     def launch(
         self,
-        source: KernelSource,
+        source: Source,
         name: str,
         grid: tuple[int, ...],
         block: tuple[int, ...],
@@ -76,13 +85,14 @@ class EmulatedDevice:
         if stream is not None:
             raise EmulatorError(f"{name}: there are no streams on the host")
         with _ONE_LAUNCH:
-            kernel = _kernel(source.code(), name, self.flavor)
+            code = source.code()
+            kernel = _kernel(code, name, self.flavor)
             launch = _ffi.new("struct emu_launch *")
             launch.grid, launch.block = _three(name, grid), _three(name, block)
             launch.dynamic_shared, launch.shared_limit = shared, self.shared_memory
             launch.order, launch.seed = self.order, self.seed
-            # CuPy always compiles with -ftz=true, which concerns float32 alone
-            launch.flush = dict(source.macros).get("REAL") == "float"
+            # CuPy always compiles with -ftz=true, which concerns float32 alone.
+            launch.flush = "#define REAL float\n" in code
             kernel.run(args, launch)
 
 
@@ -117,23 +127,33 @@ class _Kernel:
             kept = launch.races[0 : min(launch.race_count, len(launch.races))]
             raise EmulatorError(f"{self.name}: " + "; ".join(map(self._describe, kept)))
 
-    def _arguments(self, args: Sequence[Pointer | np.generic | None]) -> tuple[list[Any], Any]:
+    def _arguments(
+        self, args: Sequence[Pointer | np.generic | None]
+    ) -> tuple[list[Any], Any]:
         """Addresses of the arguments, and what must live as long."""
         if len(args) != len(self.parameters):
             raise EmulatorError(
                 f"{self.name}: {len(args)} arguments for {len(self.parameters)} parameters"
             )
         storage: list[Any] = []
-        for number, (value, (dtype, pointer)) in enumerate(zip(args, self.parameters, strict=True)):
+        for number, (value, (dtype, pointer)) in enumerate(
+            zip(args, self.parameters, strict=True)
+        ):
             wanted = f"{dtype} *" if pointer else dtype
             if pointer and value is None:
                 storage.append(np.uint64(0))
             elif pointer and isinstance(value, Pointer) and value.dtype == dtype:
                 storage.append(np.uint64(value.address))
-            elif not pointer and isinstance(value, np.generic) and value.dtype.name == dtype:
+            elif (
+                not pointer
+                and isinstance(value, np.generic)
+                and value.dtype.name == dtype
+            ):
                 storage.append(value)
             else:
-                raise EmulatorError(f"{self.name}: parameter {number} is {wanted}, got {value!r}")
+                raise EmulatorError(
+                    f"{self.name}: parameter {number} is {wanted}, got {value!r}"
+                )
         storage = [np.array(value) for value in storage]
         addresses = [_ffi.cast("void *", value.ctypes.data) for value in storage]
         return storage, _ffi.new("void *[]", addresses)
@@ -166,4 +186,6 @@ def _text(characters: Any) -> str:
 
 
 _ffi = cffi.FFI()
-_ffi.cdef(re.sub(r"^#.*\n", "", (Path(__file__).parent / "abi.h").read_text(), flags=re.M))
+_ffi.cdef(
+    re.sub(r"^#.*\n", "", (Path(__file__).parent / "abi.h").read_text(), flags=re.M)
+)

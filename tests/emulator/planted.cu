@@ -1,7 +1,7 @@
 /* Kernels with one mistake each, and their correct twins: what the emulator must and must not find.
  *
- * Every kernel takes (float *x, i64 n). A comment "bug: name" marks the line that a report about the
- * kernel `name` must mention.
+ * Every kernel takes (float *x, i64 n). A comment "bug: name" marks the line that a report about
+ * the kernel `name` must mention.
  */
 typedef long long i64;
 
@@ -17,7 +17,8 @@ template <bool barrier> static __device__ void scan(float *x)
     for (int reach = 1; reach < (int)blockDim.x; reach *= 2, now = 1 - now) {
         if constexpr (barrier)
             __syncthreads();
-        sums[1 - now][t] = sums[now][t] + (t >= reach ? sums[now][t - reach] : 0); /* bug: scan_without_barrier */
+        sums[1 - now][t] =
+            sums[now][t] + (t >= reach ? sums[now][t - reach] : 0); /* bug: scan_without_barrier */
     }
     x[t] = sums[now][t];
 }
@@ -44,7 +45,8 @@ template <bool barrier> static __device__ void wavefront(float *x, i64 n)
 extern "C" __global__ void wavefront_right(float *x, i64 n) { wavefront<true>(x, n); }
 extern "C" __global__ void wavefront_without_barrier(float *x, i64 n) { wavefront<false>(x, n); }
 
-/* A row handed from lane to lane; between write and read there is a shuffle, which orders nothing. */
+/* A row handed from lane to lane; between write and read there is a shuffle, which orders nothing.
+ */
 template <bool barrier> static __device__ void hand_over(float *x)
 {
     __shared__ float row[32];
@@ -103,10 +105,7 @@ template <class T> static __device__ void through_dynamic(T *x)
     x[threadIdx.x] = row[blockDim.x - 1 - threadIdx.x];
 }
 extern "C" __global__ void dynamic_shared(float *x, i64 n) { through_dynamic(x); }
-extern "C" __global__ void fill(float *x, i64 n)
-{
-    x[threadIdx.x] = 1; /* bug: fill */
-}
+extern "C" __global__ void fill(float *x, i64 n) { x[threadIdx.x] = 1; /* bug: fill */ }
 extern "C" __global__ void unset_shared(float *x, i64 n)
 {
     __shared__ float row[64];
@@ -164,16 +163,14 @@ extern "C" __global__ void shuffle_without_half(float *x, i64 n)
 extern "C" __global__ void shuffle_from_outside(float *x, i64 n)
 {
     if (threadIdx.x < 16)
-        x[threadIdx.x] = __shfl_down_sync(0xffffu, x[threadIdx.x], 1); /* bug: shuffle_from_outside */
+        x[threadIdx.x] =
+            __shfl_down_sync(0xffffu, x[threadIdx.x], 1); /* bug: shuffle_from_outside */
 }
 extern "C" __global__ void lane_outside_of_mask(float *x, i64 n)
 {
     x[threadIdx.x] = __shfl_sync(0xffffu, x[threadIdx.x], 0); /* bug: lane_outside_of_mask */
 }
-extern "C" __global__ void trap(float *x, i64 n)
-{
-    __trap(); /* bug: trap */
-}
+extern "C" __global__ void trap(float *x, i64 n) { __trap(); /* bug: trap */ }
 
 /* ---- what the emulator provides ---- */
 
