@@ -3,4 +3,7 @@
 #include "path.h"
 #include "simd.h"
 #include "transforms.inc.c"
+#include "signature_lanes.inc.c"
+#include "signature_walk.inc.c"
 #include "signature.inc.c"
+#include "signature_gradient.inc.c"

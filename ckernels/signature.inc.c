@@ -1,41 +1,265 @@
-/* Signature and its gradient: plain first version, to be replaced by the word-tree walk. */
-static i64 AS_T(sig_len)(i64 c, i64 n){ i64 s=0,p=1; for(i64 k=1;k<=n;k++){ p*=c; s+=p; } return s; }
-static void AS_T(sig_step)(REAL *S, REAL *tmp, const REAL *z, i64 c, i64 N)
+/* Truncated signature of a batch of piecewise linear paths.
+ *
+ *   path (batch, length, dimension) -> out (batch, scalar_term + words), levels 1 .. degree
+ *
+ * Lanes and layouts in signature_lanes.inc.c, the recurrences in signature_walk.inc.c. Here: the
+ * driver. Work is cut into groups of lanes, which threads take one by one; every group writes its
+ * own output, so results do not depend on which thread took it. Stretches of one path that share
+ * a group are combined by Chen's product across lanes, others row by row at the end. Path lanes
+ * restart every AS_SEGMENT steps and combine by Chen's product, which sums like a tree: rounding
+ * errors grow with the square root of the segment instead of the path.
+ *
+ * Degree 1 or one channel need no walk: with D the displacement of the path, level 1 is D, and
+ * the signature of one channel is D^k / k!.
+ */
+
+typedef struct {
+    const AS_T(sig_plan) *plan;
+    const REAL *path;
+    REAL *out;
+    REAL *rows;       /* signatures of runs of AS_LANES stretches, or NULL: straight into out */
+    i64 *control;
+    i64 next, failed; /* unit to take; set when there is no memory */
+} AS_T(sig_job);
+
+/* x_end - x_0, exact but for one rounding; NaN where any point is NaN or infinite. */
+static REAL AS_T(displacement)(const AS_T(sig_plan) *p, const REAL *x, i64 channel)
 {
-    i64 off[64], pw[64]; off[0]=0; pw[0]=1; i64 o=0; for(i64 k=1;k<=N;k++){ pw[k]=pw[k-1]*c; off[k]=o; o+=pw[k]; }
-    for(i64 k=N;k>=1;k--){ /* Horner */
-        REAL *cur=tmp, *nxt=tmp+pw[N]; cur[0]=1;
-        for(i64 i=1;i<=k;i++){ for(i64 u=0;u<pw[i-1];u++) for(i64 a=0;a<c;a++) nxt[u*c+a]=cur[u]*z[a]/(REAL)(k-i+1)+(i<k?S[off[i]+u*c+a]:0); REAL*t=cur;cur=nxt;nxt=t; }
-        for(i64 w=0;w<pw[k];w++) S[off[k]+w]+=cur[w];
+    const i64 points = p->raw_steps * p->steps_per_raw + 1, d = p->dimension;
+    if (p->time_aug && channel == p->channels - 1)
+        return p->time_step * (REAL)(points - 1);
+    channel %= d;
+    REAL not_finite = 0;
+    for (i64 i = 0; i < p->length; ++i)
+        not_finite += x[i * d + channel] - x[i * d + channel];
+    return x[p->raw_steps * d + channel] - x[channel] + not_finite;
+}
+
+/* Signatures that are functions of the displacement: degree 0 and 1, one channel, one point. */
+static void AS_T(sig_of_displacement)(const AS_T(sig_plan) *p, const REAL *path, REAL *out,
+                                      i64 *control)
+{
+    for (i64 b = 0; b < p->batch && !as_cancelled(control); ++b) {
+        const REAL *x = path + b * p->length * p->dimension;
+        REAL *sig = out + b * p->row;
+        if (p->scalar_term)
+            *sig++ = 1;
+        if (p->raw_steps == 0)
+            memset(sig, 0, sizeof(REAL) * (size_t)p->words);
+        else if (p->degree == 1)
+            for (i64 a = 0; a < p->channels; ++a)
+                sig[a] = AS_T(displacement)(p, x, a);
+        else if (p->words) {
+            const double step = (double)AS_T(displacement)(p, x, 0);
+            double level = 1;
+            for (i64 k = 1; k <= p->degree; ++k)
+                sig[k - 1] = (REAL)(level *= step / (double)k);
+        }
+        as_count(control, 1);
     }
 }
-int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, int threads, i64 *control)
+
+/* ---- One group ----------------------------------------------------------------------------- */
+
+/* Scratch of one worker, in VECs. */
+typedef struct {
+    VEC *tree, *total, *increments, *raw, *horner, *children, *moves;
+} AS_T(sig_scratch);
+
+static int AS_T(keeps_total)(const AS_T(sig_plan) *p)
 {
-    i64 pts=AS_T(as_points)(length,lead_lag), c=AS_T(as_channels)(dimension,time_aug,lead_lag), len=AS_T(sig_len)(c,degree);
-    REAL *tmp=malloc(sizeof(REAL)*(size_t)(2*len+2+c)), *z=tmp+2*len+2; if(!tmp) return AS_OUT_OF_MEMORY; (void)threads;
-    for(i64 b=0;b<batch;b++){ if(as_cancelled(control)) break; REAL*S=out+b*(len+scalar_term); if(scalar_term) *S++=1; for(i64 i=0;i<len;i++) S[i]=0; const REAL*x=path+b*length*dimension;
-        for(i64 t=1;t<pts;t++){ for(i64 a=0;a<c;a++) z[a]=AS_T(as_point)(x,t,a,pts,dimension,lead_lag,(REAL)end_time)-AS_T(as_point)(x,t-1,a,pts,dimension,lead_lag,(REAL)end_time); if(degree) AS_T(sig_step)(S,tmp,z,c,degree); } }
-    free(tmp); return as_cancelled(control)?AS_CANCELLED:AS_OK;
+    return !p->prefix_length &&
+           (p->stretches > 1 || p->raw_steps * p->steps_per_raw > AS_SEGMENT);
 }
-int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, int threads, i64 *control)
+
+/* Lays the parts out from `at`; returns the end. Called with NULL to measure. */
+static char *AS_T(lay_out_sig)(const AS_T(sig_plan) *p, char *at, AS_T(sig_scratch) *s)
 {
-    i64 pts=AS_T(as_points)(length,lead_lag), c=AS_T(as_channels)(dimension,time_aug,lead_lag), len=AS_T(sig_len)(c,degree), n=pts-1;
-    REAL *m=malloc(sizeof(REAL)*(size_t)((n+1)*(len+1)+4*(len+1)+2*c+pts*c)); if(!m) return AS_OUT_OF_MEMORY; (void)threads;
-    REAL *P=m,*tmp=P+(n+1)*(len+1),*G=tmp+2*(len+1),*E=G+len+1,*z=E+len+1,*zb=z+c,*gp=zb+c;
-    i64 off[65], pw[65]; off[0]=0; pw[0]=1; off[1]=1; for(i64 k=1;k<=degree;k++){ pw[k]=pw[k-1]*c; off[k+1]=off[k]+pw[k]; }
-    for(i64 b=0;b<batch;b++){ if(as_cancelled(control)) break; const REAL*x=path+b*length*dimension;
-        for(i64 i=0;i<=len;i++) P[i]=i==0;
-        for(i64 t=0;t<n;t++){ memcpy(P+(t+1)*(len+1),P+t*(len+1),sizeof(REAL)*(size_t)(len+1)); for(i64 a=0;a<c;a++) z[a]=AS_T(as_point)(x,t+1,a,pts,dimension,lead_lag,(REAL)end_time)-AS_T(as_point)(x,t,a,pts,dimension,lead_lag,(REAL)end_time); if(degree) AS_T(sig_step)(P+(t+1)*(len+1)+1,tmp,z,c,degree); }
-        G[0]=0; memcpy(G+1,grad+b*(len+scalar_term)+scalar_term,sizeof(REAL)*(size_t)len);
-        for(i64 i=0;i<pts*c;i++) gp[i]=0;
-        for(i64 t=n-1;t>=0;t--){ const REAL*S=P+t*(len+1); for(i64 a=0;a<c;a++){ z[a]=AS_T(as_point)(x,t+1,a,pts,dimension,lead_lag,(REAL)end_time)-AS_T(as_point)(x,t,a,pts,dimension,lead_lag,(REAL)end_time); zb[a]=0; }
-            E[0]=1; for(i64 k=1;k<=degree;k++) for(i64 u=0;u<pw[k-1];u++) for(i64 a=0;a<c;a++) E[off[k]+u*c+a]=E[off[k-1]+u]*z[a]/(REAL)k;
-            REAL*Eb=tmp; for(i64 i=0;i<=len;i++) Eb[i]=0;
-            for(i64 k=1;k<=degree;k++) for(i64 j=1;j<=k;j++) for(i64 u=0;u<pw[k-j];u++) for(i64 v=0;v<pw[j];v++) Eb[off[j]+v]+=G[off[k]+u*pw[j]+v]*S[off[k-j]+u];
-            for(i64 i=0;i<=degree;i++) for(i64 u=0;u<pw[i];u++) for(i64 j=1;i+j<=degree;j++) for(i64 v=0;v<pw[j];v++) G[off[i]+u]+=G[off[i+j]+u*pw[j]+v]*E[off[j]+v];
-            for(i64 k=degree;k>=1;k--) for(i64 u=0;u<pw[k-1];u++) for(i64 a=0;a<c;a++){ zb[a]+=Eb[off[k]+u*c+a]*E[off[k-1]+u]/(REAL)k; Eb[off[k-1]+u]+=Eb[off[k]+u*c+a]*z[a]/(REAL)k; }
-            for(i64 a=0;a<c;a++){ gp[(t+1)*c+a]+=zb[a]; gp[t*c+a]-=zb[a]; } }
-        for(i64 i=0;i<length;i++) for(i64 a=0;a<dimension;a++) out[(b*length+i)*dimension+a]=AS_T(as_point_adjoint)(gp,i,a,pts,c,dimension,lead_lag);
+#define AS_PART(field, count)                                                                      \
+    s->field = (VEC *)(void *)at;                                                                  \
+    at += (i64)sizeof(VEC) * (count)
+    const int augmented = p->time_aug || p->lead_lag;
+    AS_PART(tree, p->tree_words + 1); /* one more: lanes are shifted by unaligned loads */
+    AS_PART(total, AS_T(keeps_total)(p) ? p->tree_words + 1 : 0);
+    AS_PART(increments, AS_T(increments_size)(p));
+    AS_PART(raw, augmented ? AS_T(increments_size)(p) : 0);
+    AS_PART(horner, AS_T(horner_size)(p));
+    AS_PART(children, p->chunk * AS_CHILDREN_AT_ONCE);
+    AS_PART(moves, p->prefix_length ? p->chunk : 0);
+    return at;
+}
+
+/* Walks all chunks of a group; the result is in scratch->tree. Returns whether it was cancelled. */
+static int AS_T(walk_group)(AS_T(tree) *tree, AS_T(chain) *chain, const AS_T(lanes) *lanes,
+                            const AS_T(sig_scratch) *scratch, i64 *control)
+{
+    const AS_T(sig_plan) *p = tree->plan;
+    const i64 bytes = (i64)sizeof(VEC) * p->tree_words;
+    const i64 chunks = AS_T(chunk_count)(p, lanes->longest);
+    const i64 segment = p->prefix_length ? chunks : as_most(1, AS_SEGMENT / p->chunk);
+    int combined = 0;
+    tree->sig = scratch->tree;
+    memset(tree->sig, 0, (size_t)bytes);
+    AS_T(start_chain)(p, lanes, chain);
+    for (i64 i = 0; i < chunks; ++i) {
+        const i64 first = lanes->longest * i / chunks;
+        const i64 count = lanes->longest * (i + 1) / chunks - first;
+        if (as_cancelled(control))
+            return 1;
+        if (i && i % segment == 0) {
+            if (combined++)
+                AS_T(chen_lanes)(p, p->degree, scratch->total, tree->sig);
+            else
+                memcpy(scratch->total, tree->sig, (size_t)bytes);
+            memset(tree->sig, 0, (size_t)bytes);
+        }
+        tree->steps = count * p->steps_per_raw;
+        AS_T(load_increments)(p, lanes, first, count, scratch->raw, scratch->increments);
+        AS_T(walk_chain)(tree, chain);
+        AS_T(walk)(tree);
     }
-    free(m); return as_cancelled(control)?AS_CANCELLED:AS_OK;
+    if (combined) {
+        AS_T(chen_lanes)(p, p->degree, scratch->total, tree->sig);
+        memcpy(tree->sig, scratch->total, (size_t)bytes);
+    }
+    return 0;
+}
+
+/* Combines the stretches of each path that lie in neighbouring lanes, by halves: lane l takes
+ * lane l + gap. The path's result ends in its first lane; other lanes hold what is not used. */
+static void AS_T(combine_lanes)(const AS_T(sig_plan) *p, const AS_T(sig_scratch) *scratch)
+{
+    for (i64 gap = 1; gap < as_least(p->stretches, AS_LANES); gap *= 2) {
+        const REAL *lane = (const REAL *)scratch->tree + gap;
+        scratch->tree[p->tree_words] = (VEC){0};
+        for (i64 w = 0; w < p->tree_words; ++w)
+            scratch->total[w] = AS_T(load)(lane + w * AS_LANES);
+        AS_T(chen_lanes)(p, p->degree, scratch->tree, scratch->total);
+    }
+}
+
+static void AS_T(write_path_lanes)(const AS_T(sig_job) *job, const AS_T(lanes) *lanes,
+                                   const VEC *tree)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 together = as_least(p->stretches, AS_LANES);
+    const i64 stride = job->rows ? p->words : p->row;
+    REAL *to = job->rows ? job->rows : job->out + p->scalar_term;
+    to += lanes->first / together * stride;
+    if (together == 1) {
+        AS_T(store_lanes)(tree, p->words, (int)lanes->count, stride, to);
+        return;
+    }
+    const REAL *element = (const REAL *)tree;
+    for (i64 l = 0; l < lanes->count; l += together, to += stride)
+        for (i64 w = 0; w < p->words; ++w)
+            to[w] = element[w * AS_LANES + l];
+}
+
+static void AS_T(write_prefix_lanes)(const AS_T(sig_job) *job, const AS_T(lanes) *lanes,
+                                     const AS_T(chain) *chain, const VEC *tree)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    REAL *out = job->out + lanes->path * p->row + p->scalar_term;
+    for (int l = 0; l < lanes->count; ++l)
+        for (i64 k = 1; k <= p->prefix_length; ++k) {
+            const i64 below = p->power[p->prefix_length - k];
+            const i64 prefix = lanes->first_prefix + l;
+            if (prefix % below == 0) /* the first of the lanes that share these letters */
+                out[p->offset[k] + prefix / below] = chain->sig[k - 1][l];
+        }
+    for (i64 k = 1; k <= p->levels; ++k)
+        AS_T(store_lanes)(tree + p->offset[k], p->power[k], (int)lanes->count, p->power[k],
+                          out + p->offset[p->prefix_length + k] +
+                              lanes->first_prefix * p->power[k]);
+}
+
+/* ---- Driver -------------------------------------------------------------------------------- */
+
+static void AS_T(sig_worker)(void *argument)
+{
+    AS_T(sig_job) *job = argument;
+    const AS_T(sig_plan) *p = job->plan;
+    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
+    AS_T(sig_scratch) scratch;
+    const i64 size = AS_T(lay_out_sig)(p, NULL, &scratch) - (char *)NULL;
+    char *memory = as_scratch(stack, size);
+    if (!memory) {
+        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    AS_T(lay_out_sig)(p, memory, &scratch);
+    AS_T(tree) tree;
+    AS_T(chain) chain;
+    AS_T(lanes) lanes;
+    chain.moves = scratch.moves;
+    AS_T(start_tree)(&tree, p, p->degree, scratch.horner, scratch.children, scratch.increments);
+    for (i64 g; (g = as_next_unit(&job->next)) < p->groups;) {
+        AS_T(lanes_of_group)(p, job->path, g, &lanes);
+        if (AS_T(walk_group)(&tree, &chain, &lanes, &scratch, job->control))
+            break;
+        if (p->prefix_length)
+            AS_T(write_prefix_lanes)(job, &lanes, &chain, tree.sig);
+        else {
+            AS_T(combine_lanes)(p, &scratch);
+            AS_T(write_path_lanes)(job, &lanes, tree.sig);
+        }
+        as_count(job->control, AS_T(paths_finished)(p, &lanes));
+    }
+    as_free_scratch(stack, memory);
+}
+
+/* Combines the rows of each path, one worker per path. */
+static void AS_T(combine_rows_worker)(void *argument)
+{
+    AS_T(sig_job) *job = argument;
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 rows = p->stretches / AS_LANES;
+    for (i64 b; (b = as_next_unit(&job->next)) < p->batch;) {
+        REAL *sig = job->rows + b * rows * p->words;
+        for (i64 r = 1; r < rows && !as_cancelled(job->control); ++r)
+            AS_T(chen_rows)(p, p->degree, sig, sig + r * p->words);
+        memcpy(job->out + b * p->row + p->scalar_term, sig, sizeof(REAL) * (size_t)p->words);
+    }
+}
+
+static int AS_T(walk_signatures)(const AS_T(sig_plan) *p, const REAL *path, REAL *out,
+                                 i64 *control)
+{
+    AS_T(sig_job) job = {.plan = p, .path = path, .out = out, .control = control};
+    const i64 rows = p->stretches > AS_LANES ? p->batch * (p->stretches / AS_LANES) : 0;
+    if (rows) {
+        job.rows = malloc(sizeof(REAL) * (size_t)(rows * p->words));
+        if (!job.rows)
+            return AS_OUT_OF_MEMORY;
+    }
+    as_run_workers(AS_T(sig_worker), &job, p->threads);
+    if (rows && !job.failed && !as_cancelled(control)) {
+        job.next = 0;
+        as_run_workers(AS_T(combine_rows_worker), &job, as_least(p->threads, p->batch));
+    }
+    free(job.rows);
+    if (job.failed)
+        return AS_OUT_OF_MEMORY;
+    if (p->scalar_term)
+        for (i64 b = 0; b < p->batch; ++b)
+            out[b * p->row] = 1;
+    return AS_OK;
+}
+
+int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
+                       i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
+                       int threads, i64 *control)
+{
+    AS_T(sig_plan) plan;
+    AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
+                   scalar_term, threads);
+    int status = AS_OK;
+    if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
+        AS_T(sig_of_displacement)(&plan, path, out, control);
+    else {
+        AS_T(plan_lanes)(&plan, 28 << 10, 0);
+        status = AS_T(walk_signatures)(&plan, path, out, control);
+    }
+    return as_cancelled(control) ? AS_CANCELLED : status;
 }

@@ -7,6 +7,7 @@ polls the first and gives up when it is not 0, and counts finished units of work
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -25,7 +26,10 @@ ffi, lib = _ckernels.ffi, _ckernels.lib
 #: Work (fused multiply-adds) from which a call may take so long that Ctrl-C must work inside it.
 INTERRUPTIBLE_WORK = 2**28
 
-_SUFFIX = {"float32": ("float *", "float[]", "f32"), "float64": ("double *", "double[]", "f64")}
+_TYPES = {
+    "float32": (ffi.typeof("float *"), ffi.typeof("float[]"), "f32"),
+    "float64": (ffi.typeof("double *"), ffi.typeof("double[]"), "f64"),
+}
 _OK, _OUT_OF_MEMORY, _CANCELLED = 0, 1, 2
 
 
@@ -77,26 +81,25 @@ def run(
     op: Op, plan: Plan, ins: Sequence[Any], outs: Sequence[Any], attrs: Sequence[Any], dtype: str
 ) -> None:
     """Run the C function of `op` over contiguous arrays in host memory."""
-    pointer, view, suffix = _SUFFIX[dtype]
+    pointer, view, suffix = _TYPES[dtype]
     arguments = [
         ffi.from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
         for a in (*ins, *outs)
     ]
-    count = 1
-    values = []
-    for name, value in zip(op.attrs, attrs, strict=True):
-        if name == "n_jobs":
-            count = threads(value)
-        else:
-            values.append(value)
-    function = getattr(lib, f"as_{op.name}_{suffix}")
-    arguments += [*plan.ints, *values, count]
+    arguments += [*plan.ints, *attrs[:-1], threads(attrs[-1])]
+    function = _function(f"as_{op.name}_{suffix}")
     if plan.work < INTERRUPTIBLE_WORK:
         status = function(*arguments, ffi.NULL)
     else:
         status = _interruptibly(function, arguments)
     if status == _OUT_OF_MEMORY:
         raise MemoryError(f"{op.name}: no memory for scratch space")
+
+
+@functools.cache
+def _function(name: str) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(lib, name)
+    return function
 
 
 def _interruptibly(function: Callable[..., int], arguments: list[Any]) -> int:

@@ -159,7 +159,7 @@ def run(
     pointers = [
         [Pointer(address(a), dtype_name(a), tuple(a.shape)) for a in x] for x in (ins, outs)
     ]
-    op.launch(launcher, *pointers, plan, *op.kernel_attrs(attrs))
+    op.launch(launcher, *pointers, plan, *attrs[:-1])
 
 
 def from_cupy(

@@ -65,13 +65,16 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
 
 def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, dtype: str) -> Any:
     """Allocate the outputs and run: `ins` are C-contiguous, of one dtype, on one device."""
-    plan = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype, memory.available)
-    outs = [memory.empty(spec.shape, spec.dtype or dtype) for spec in plan.outs]
-    if any(0 not in spec.shape for spec in plan.outs):
+    plan, specs, size = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype)
+    if size > memory.available:
+        raise MemoryError(
+            f"{op.name}: a result of shape {' and '.join(str(s) for s, _ in specs)} takes "
+            f"{size / 2**30:.4g} GiB, more than the {memory.available / 2**30:.4g} GiB there are"
+        )
+    outs = [memory.empty(*spec) for spec in specs]
+    if size:
         if memory.device is None and _emulated is None:
-            from . import cpu
-
-            cpu.run(op, plan, ins, outs, attrs, dtype)
+            _on_host()(op, plan, ins, outs, attrs, dtype)
         else:
             from . import cuda
 
@@ -81,14 +84,16 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
 
 @functools.lru_cache(4096)
 def planned(
-    op: Op, shapes: tuple[Shape, ...], attrs: tuple[Any, ...], dtype: str, available: int
-) -> Plan:
-    """The plan of `op`; results that can not fit are refused before anything is allocated."""
+    op: Op, shapes: tuple[Shape, ...], attrs: tuple[Any, ...], dtype: str
+) -> tuple[Plan, list[tuple[Shape, str]], int]:
+    """The plan of `op`, shape and dtype of each output, and the bytes of all outputs."""
     plan = op.plan(*shapes, *attrs)
-    size = sum(math.prod(s.shape) * np.dtype(s.dtype or dtype).itemsize for s in plan.outs)
-    if size > available:
-        raise MemoryError(
-            f"{op.name}: a result of shape {' and '.join(str(s.shape) for s in plan.outs)} takes "
-            f"{size / 2**30:.4g} GiB, more than the {available / 2**30:.4g} GiB of the machine"
-        )
-    return plan
+    specs = [(spec.shape, spec.dtype or dtype) for spec in plan.outs]
+    return plan, specs, sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in specs)
+
+
+@functools.cache
+def _on_host() -> Callable[..., None]:
+    from . import cpu  # loads the C extension, which `import arraysig` does not
+
+    return cpu.run

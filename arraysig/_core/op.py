@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,8 +43,8 @@ class Op:
     Attributes
     ----------
     name : C symbol (``as_<name>_f32``), torch operator and key of `OPS` alike
-    schema : torch schema of the arguments, arrays first: ``"(Tensor path, int degree)"``.
-        An attribute called ``n_jobs`` is not passed to kernels: C receives a thread count.
+    schema : torch schema of the arguments, arrays first, the thread count last:
+        ``"(Tensor path, int degree, int n_jobs)"``. CUDA kernels do not receive ``n_jobs``.
     plan : ``plan(*shapes, *attrs) -> Plan``; integer arithmetic only, so that torch may pass
         symbolic sizes. It raises ValueError where shapes disagree.
     launch : ``launch(gpu, ins, outs, plan, *attrs)``: host code of the CUDA kernels, where
@@ -70,16 +70,14 @@ class Op:
         set_ = functools.partial(object.__setattr__, self)
         set_("arrays", tuple(name for kind, name in words if kind == "Tensor"))
         set_("attrs", tuple(name for kind, name in words if kind != "Tensor"))
+        if self.attrs[-1:] != ("n_jobs",):
+            raise ValueError(f"{self.name}: the schema must end with `int n_jobs`")
         OPS[self.name] = self
 
     def __call__(self, *args: Any) -> Any:
         """Apply the op to arrays of one library, one dtype and one device, then attributes."""
         n = len(self.arrays)
         return _call(self, args[:n], args[n:])
-
-    def kernel_attrs(self, attrs: Sequence[Any]) -> tuple[Any, ...]:
-        """The attributes that kernels receive: all but ``n_jobs``."""
-        return tuple(v for v, name in zip(attrs, self.attrs, strict=True) if name != "n_jobs")
 
 
 from .dispatch import call as _call  # noqa: E402  (dispatch needs the classes above)

@@ -1,4 +1,4 @@
-"""CUDA on the processor: the library's kernels, unchanged, compiled by g++ and run over NumPy memory.
+"""CUDA on the processor: the library's kernels, compiled unchanged by g++, over host memory.
 
 Flavors, chosen by an argument or for a whole run by the environment variable ARRAYSIG_EMULATOR:
 

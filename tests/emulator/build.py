@@ -25,15 +25,17 @@ class _Flavor(NamedTuple):
 
 
 _COMMON = ("-std=gnu++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off")
+# Not 5: addr2line would give the name of the file that g++ read, not that of #line
+_LINES = ("-gdwarf-4",)
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _STRICT = ("-Wl,-z,defs",)
 FLAVORS = {
-    "fast": _Flavor(("-O2", "-g1"), ("-O2",), _STRICT),
+    "fast": _Flavor(("-O2", *_LINES), ("-O2",), _STRICT),
     # Linked without -fsanitize: the runtime provides the functions that the compiler calls.
-    "race": _Flavor(("-O1", "-g", "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
-    "asan": _Flavor(("-O1", "-g", *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
+    "race": _Flavor(("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
+    "asan": _Flavor(("-O1", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
     # What machines other than x86-64 use in `fast`; slower.
-    "portable": _Flavor(("-O2", "-g1"), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
+    "portable": _Flavor(("-O2", *_LINES), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
 }
 
 _ALIGN = r"(?:(?:__align__|alignas)\s*\([^()]*\)\s*)?"
@@ -79,10 +81,10 @@ def build(code: str, flavor: str) -> Path:
     path = cache() / f"{object_}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            kernel = Path(folder) / "kernel.o"
+            source, kernel, shared = (Path(folder) / f"kernel.{x}" for x in ("cpp", "o", "so"))
+            source.write_text(text, encoding="utf-8")
             # -w: the warnings that matter for these sources are NVRTC's
-            _compile(["-w", *options.kernel, "-I", str(_HERE), "-x", "c++", "-"], kernel, text)
-            shared = Path(folder) / "kernel.so"
+            _compile(["-w", *options.kernel, "-I", str(_HERE), str(source)], kernel)
             link = ["-shared", *options.link, str(kernel), str(_runtime(flavor)), "-o", str(shared)]
             _gxx(link)
             shared.replace(path)
@@ -139,7 +141,7 @@ def _read(name: str) -> str:
 
 
 def _key(kind: str, *parts: str) -> str:
-    everything = (_compiler(), _read("abi.h"), *_COMMON, *parts)
+    everything = (_compiler(), _read("build.py"), _read("abi.h"), *parts)
     return f"{kind}-{hashlib.sha256(repr(everything).encode()).hexdigest()[:24]}"
 
 
@@ -148,13 +150,13 @@ def _compiler() -> str:
     return _gxx(["-dumpmachine"]) + _gxx(["-dumpfullversion"])
 
 
-def _compile(options: list[str], output: Path, text: str | None = None) -> None:
-    _gxx([*_COMMON, *options, "-c", "-o", str(output)], text)
+def _compile(options: list[str], output: Path) -> None:
+    _gxx([*_COMMON, *options, "-c", "-o", str(output)])
 
 
-def _gxx(arguments: list[str], text: str | None = None) -> str:
+def _gxx(arguments: list[str]) -> str:
     try:
-        done = subprocess.run(["g++", *arguments], input=text, capture_output=True, text=True)
+        done = subprocess.run(["g++", *arguments], capture_output=True, text=True)
     except FileNotFoundError:
         raise EmulatorError("the emulator of CUDA kernels needs g++") from None
     if done.returncode:

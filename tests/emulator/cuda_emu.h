@@ -133,10 +133,10 @@ template <class T, class F> static inline T emu_atomic(T *p, F update)
     emu_atomic_end();
     return old;
 }
-#define EMU_ATOMIC(name, expression)                                                              \
-    template <class T> static inline T name(T *p, std::common_type_t<T> v)                        \
-    {                                                                                             \
-        return emu_atomic(p, [=](T old) -> T { return expression; });                             \
+#define EMU_ATOMIC(name, expression)                                                               \
+    template <class T> static inline T name(T *p, std::common_type_t<T> v)                         \
+    {                                                                                              \
+        return emu_atomic(p, [=](T old) -> T { return expression; });                              \
     }
 EMU_ATOMIC(atomicAdd, old + v)
 EMU_ATOMIC(atomicSub, old - v)
@@ -153,18 +153,12 @@ static inline T atomicCAS(T *p, std::common_type_t<T> expected, std::common_type
 }
 
 /* ---- types and arithmetic ---- */
-#define EMU_VECTORS(T, V, align2, align4)                                                         \
-    struct __align__(align2) V##2 {                                                               \
-        T x, y;                                                                                   \
-    };                                                                                            \
-    struct V##3 {                                                                                 \
-        T x, y, z;                                                                                \
-    };                                                                                            \
-    struct __align__(align4) V##4 {                                                               \
-        T x, y, z, w;                                                                             \
-    };                                                                                            \
-    static inline V##2 make_##V##2(T x, T y) { return {x, y}; }                                   \
-    static inline V##3 make_##V##3(T x, T y, T z) { return {x, y, z}; }                           \
+#define EMU_VECTORS(T, V, align2, align4)                                                          \
+    struct __align__(align2) V##2 { T x, y; };                                                     \
+    struct V##3 { T x, y, z; };                                                                    \
+    struct __align__(align4) V##4 { T x, y, z, w; };                                               \
+    static inline V##2 make_##V##2(T x, T y) { return {x, y}; }                                    \
+    static inline V##3 make_##V##3(T x, T y, T z) { return {x, y, z}; }                            \
     static inline V##4 make_##V##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 EMU_VECTORS(float, float, 8, 16)
 EMU_VECTORS(double, double, 16, 16)
@@ -219,7 +213,8 @@ template <class A, class B> static inline constexpr std::common_type_t<A, B> max
 }
 
 /* ---- export: the parameter list is deduced, so that the caller can check its arguments ---- */
-template <class T, class... Options> inline constexpr bool emu_any = (std::is_same_v<T, Options> || ...);
+template <class T, class... Options>
+inline constexpr bool emu_any = (std::is_same_v<T, Options> || ...);
 template <class Parameter> static constexpr const char *emu_dtype()
 {
     using T = std::remove_cv_t<Parameter>;

@@ -9,12 +9,12 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cffi
 import numpy as np
 
-from arraysig._core.cuda import KernelSource, Pointer
+from arraysig._core.cuda import Pointer
 
 from . import build
 from .build import EmulatorError
@@ -27,6 +27,13 @@ _RACES = (
     "write after read",
     "read of shared memory that nothing wrote",
 )
+
+
+class Source(Protocol):
+    """What the emulator needs of a `KernelSource`."""
+
+    def code(self) -> str:
+        """CUDA C with macros and headers pasted in."""
 
 
 class EmulatedDevice:
@@ -64,7 +71,7 @@ class EmulatedDevice:
 
     def launch(
         self,
-        source: KernelSource,
+        source: Source,
         name: str,
         grid: tuple[int, ...],
         block: tuple[int, ...],
@@ -76,13 +83,14 @@ class EmulatedDevice:
         if stream is not None:
             raise EmulatorError(f"{name}: there are no streams on the host")
         with _ONE_LAUNCH:
-            kernel = _kernel(source.code(), name, self.flavor)
+            code = source.code()
+            kernel = _kernel(code, name, self.flavor)
             launch = _ffi.new("struct emu_launch *")
             launch.grid, launch.block = _three(name, grid), _three(name, block)
             launch.dynamic_shared, launch.shared_limit = shared, self.shared_memory
             launch.order, launch.seed = self.order, self.seed
-            # CuPy always compiles with -ftz=true, which concerns float32 alone
-            launch.flush = dict(source.macros).get("REAL") == "float"
+            # CuPy always compiles with -ftz=true, which concerns float32 alone.
+            launch.flush = "#define REAL float\n" in code
             kernel.run(args, launch)
 
 
@@ -124,9 +132,7 @@ class _Kernel:
                 f"{self.name}: {len(args)} arguments for {len(self.parameters)} parameters"
             )
         storage: list[Any] = []
-        for number, (value, (dtype, pointer)) in enumerate(
-            zip(args, self.parameters, strict=True)
-        ):
+        for number, (value, (dtype, pointer)) in enumerate(zip(args, self.parameters, strict=True)):
             wanted = f"{dtype} *" if pointer else dtype
             if pointer and value is None:
                 storage.append(np.uint64(0))

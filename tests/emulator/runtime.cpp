@@ -419,8 +419,9 @@ Word &find_word(uintptr_t key)
 void report(int kind, const void *place, const Access &other)
 {
     auto offset = [](const void *p) -> uint64_t { return p ? (const char *)p - __ehdr_start : 0; };
-    emu_race race = {kind,         block_number,  (unsigned)current, other.block,
-                     (unsigned)other.thread, offset(place), offset(other.place)};
+    emu_race race = {
+        kind,          block_number,       (unsigned)current, other.block, (unsigned)other.thread,
+        offset(place), offset(other.place)};
     int kept = std::min<int>(launch->race_count, std::size(launch->races));
     for (int i = 0; i < kept; i++) {
         const emu_race &r = launch->races[i];
@@ -463,13 +464,15 @@ void note_read(Word &word, const Access &now)
 void access(void *address, size_t size, bool write, bool atomic, const void *place)
 {
     const char *p = (const char *)address;
-    auto inside = [p](const void *from, size_t n) { return p >= (const char *)from && p < (const char *)from + n; };
+    auto inside = [p](const void *from, size_t n) {
+        return p >= (const char *)from && p < (const char *)from + n;
+    };
     if (current < 0 || inside(stacks, stacks_end - stacks) || inside(&emu_here, sizeof emu_here))
         return;
     bool is_shared = std::any_of(shared_variables.begin(), shared_variables.end(),
                                  [&](const SharedVariable &v) { return inside(v.data, v.size); });
-    const Access now = {current, block_number, barrier.epoch, clocks[current][current % 32], atomic,
-                        place};
+    const Access now = {current, block_number, barrier.epoch, clocks[current][current % 32],
+                        atomic,  place};
     uintptr_t last = ((uintptr_t)p + size - 1) / 4;
     for (uintptr_t key = (uintptr_t)p / 4; key <= last; key++) {
         Word &word = find_word(key);
@@ -530,6 +533,11 @@ void *emu_static_shared(const void *key, size_t size)
     if (static_shared + launch->dynamic_shared > launch->shared_limit)
         fail("%zu bytes of static and %zu of dynamic shared memory, more than %zu", static_shared,
              (size_t)launch->dynamic_shared, (size_t)launch->shared_limit);
+    /* who launches asks CUDA for more only where the dynamic part alone is beyond the default */
+    if (static_shared + launch->dynamic_shared > STATIC_LIMIT &&
+        launch->dynamic_shared <= STATIC_LIMIT)
+        fail("%zu bytes of static and %zu of dynamic shared memory, together more than %zu",
+             static_shared, (size_t)launch->dynamic_shared, STATIC_LIMIT);
     return new_shared(key, size);
 }
 
@@ -625,18 +633,18 @@ void emu_atomic_begin(const void *address, size_t size)
 void emu_atomic_end() { in_atomic = false; }
 
 /* called by code that is compiled with -fsanitize=thread */
-#define HOOK(name, size, write)                                                                   \
-    void __tsan_##name(void *p)                                                                   \
-    {                                                                                             \
-        if (!in_atomic)                                                                           \
-            access(p, size, write, false, __builtin_return_address(0));                           \
+#define HOOK(name, size, write)                                                                    \
+    void __tsan_##name(void *p)                                                                    \
+    {                                                                                              \
+        if (!in_atomic)                                                                            \
+            access(p, size, write, false, __builtin_return_address(0));                            \
     }
-#define HOOKS(size)                                                                               \
-    HOOK(read##size, size, false)                                                                 \
-    HOOK(write##size, size, true)                                                                 \
-    HOOK(unaligned_read##size, size, false)                                                       \
-    HOOK(unaligned_write##size, size, true)                                                       \
-    HOOK(volatile_read##size, size, false)                                                        \
+#define HOOKS(size)                                                                                \
+    HOOK(read##size, size, false)                                                                  \
+    HOOK(write##size, size, true)                                                                  \
+    HOOK(unaligned_read##size, size, false)                                                        \
+    HOOK(unaligned_write##size, size, true)                                                        \
+    HOOK(volatile_read##size, size, false)                                                         \
     HOOK(volatile_write##size, size, true)
 HOOKS(1)
 HOOKS(2)

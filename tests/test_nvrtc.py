@@ -1,0 +1,292 @@
+"""CUDA's own compilers accept every kernel that host code asks for, and waste nothing.
+
+No spills, no stack frame (registers that went to memory), no double precision in float builds, and
+blocks that fit a multiprocessor. Nothing is run: sources and launches are recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from arraysig._core.cuda import KernelSource, Launcher, Pointer
+from arraysig._core.dispatch import Memory
+from arraysig._core.op import OPS, Shape
+from arraysig.words import tensor_length
+
+from .emulator.planted import PlantedSource
+from .nvrtc import Module, NvrtcError, nvrtc
+
+#: Architectures, and bytes of shared memory that a block may have there (the opt-in limit).
+ARCHITECTURES = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+PROCESSORS = (1, 132)
+REGISTERS = 65536
+STATIC_SHARED = 48 * 1024
+
+
+class Case(NamedTuple):
+    """Shapes of the arrays of an op, and its attributes."""
+
+    shapes: tuple[Shape, ...]
+    attrs: tuple[Any, ...]
+
+
+def _transforms() -> Iterator[tuple[str, Case]]:
+    shapes = ((1, 2, 1), (256, 1000, 4), (100_000, 2, 3), (3, 1_000_000, 33))
+    for shape, time, lead_lag in itertools.product(shapes, (False, True), (False, True)):
+        yield "transform_path", Case((shape,), (time, lead_lag, 1.0, 1))
+        plan = OPS["transform_path"].plan(shape, time, lead_lag, 1.0, 1)
+        yield "transform_path_vjp", Case((plan.outs[0].shape,), (time, lead_lag, 1))
+
+
+def _signatures() -> Iterator[tuple[str, Case]]:
+    dimensions = (1, 2, 3, 4, 5, 8, 10, 16, 20, 33)
+    sizes = itertools.product((1, 256), (2, 1000, 10_000))
+    grid = itertools.product(
+        dimensions, (1, 2, 3, 4, 5, 8), (False, True), (False, True), tuple(sizes)
+    )
+    for dimension, degree, time, lead_lag, (batch, length) in grid:
+        channels = dimension * (1 + lead_lag) + time
+        if (degree == 8 and dimension > 3) or tensor_length(channels, degree) > 10**7:
+            continue
+        path = (batch, length, dimension)
+        attrs = (degree, time, lead_lag, 1.0, False, 1)
+        yield "sig", Case((path,), attrs)
+        grad = OPS["sig"].plan(path, *attrs).outs[0].shape
+        yield "sig_vjp", Case((grad, path), attrs)
+
+
+def grid() -> dict[str, list[Case]]:
+    """What every op is asked for; a new op adds its cases here."""
+    cases: dict[str, list[Case]] = {}
+    for name, case in itertools.chain(_transforms(), _signatures()):
+        cases.setdefault(name, []).append(case)
+    return cases
+
+
+class Use(NamedTuple):
+    """The largest launch of a kernel: threads of a block, and its dynamic shared memory."""
+
+    threads: int
+    shared: int
+
+
+class Recorder:
+    """A `Device` that notes what it is asked to launch."""
+
+    def __init__(self, processors: int, shared_memory: int) -> None:
+        self.processors = processors
+        self.shared_memory = shared_memory
+        self.uses: dict[tuple[KernelSource, str], Use] = {}
+
+    def launch(
+        self,
+        source: KernelSource,
+        name: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: Sequence[Pointer | np.generic | None],
+        shared: int,
+        stream: int | None,
+    ) -> None:
+        """Check the geometry and note the launch."""
+        where = f"{name} {source}: grid {grid}, block {block}"
+        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
+            where
+        )
+        assert all(n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)), where
+        assert shared <= self.shared_memory, f"{where}, {shared} bytes of dynamic shared memory"
+        threads = math.prod(block)
+        assert 0 < threads <= 1024, where
+        before = self.uses.get((source, name), Use(0, 0))
+        self.uses[source, name] = Use(max(before.threads, threads), max(before.shared, shared))
+
+
+class _Nowhere(NamedTuple):
+    """Memory that no kernel will touch; what `address` reads of an array."""
+
+    shape: Shape
+
+    def data_ptr(self) -> int:
+        return 256
+
+
+@functools.cache
+def recorded(op: str, shared_memory: int) -> dict[tuple[KernelSource, str], Use]:
+    """What the host code of `op` launches over its grid, on small and on large devices."""
+    uses: dict[tuple[KernelSource, str], Use] = {}
+    memory = Memory(lambda shape, dtype: _Nowhere(shape), None, None, 2**62)
+    for case, processors, dtype in itertools.product(
+        grid()[op], PROCESSORS, ("float32", "float64")
+    ):
+        device = Recorder(processors, shared_memory)
+        launcher = Launcher(device, memory, dtype)
+        plan = OPS[op].plan(*case.shapes, *case.attrs)
+        ins = [Pointer(256, dtype, shape) for shape in case.shapes]
+        outs = [Pointer(256, spec.dtype or dtype, spec.shape) for spec in plan.outs]
+        OPS[op].launch(launcher, ins, outs, plan, *OPS[op].kernel_attrs(case.attrs))
+        assert device.uses, f"{op} launches nothing for {case}"
+        for key, use in device.uses.items():
+            before = uses.get(key, Use(0, 0))
+            uses[key] = Use(max(before.threads, use.threads), max(before.shared, use.shared))
+    return uses
+
+
+def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int) -> Iterator[str]:
+    """What is wrong with a compiled source, where a block may have `shared` bytes."""
+    if float_only and module.uses_double():
+        yield "double precision in a float build"
+    for name, kernel in module.kernels.items():
+        if kernel.spill:
+            yield f"{name} spills {kernel.spill} bytes"
+        if kernel.stack:
+            yield f"{name} has a stack frame of {kernel.stack} bytes"
+        if kernel.shared > STATIC_SHARED:
+            yield f"{name} has {kernel.shared} bytes of static shared memory"
+    for name, use in uses.items():
+        if name not in module.kernels:
+            yield f"there is no {name}"
+            continue
+        kernel = module.kernels[name]
+        # registers are given to warps, eight by eight
+        registers = 32 * -(-use.threads // 32) * 8 * -(-kernel.registers // 8)
+        if registers > REGISTERS:
+            yield f"{name} needs {registers} registers for {use.threads} threads"
+        if kernel.shared + use.shared > shared:
+            yield f"{name} needs {kernel.shared} + {use.shared} bytes of shared memory"
+        elif use.shared <= STATIC_SHARED < kernel.shared + use.shared:
+            # CUDA must be asked for more than 48 KiB together; CupyDevice looks at one part only
+            yield f"{name} can not be launched with {kernel.shared} + {use.shared} bytes"
+
+
+def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
+    """Compile all that `op` launches; yields what is wrong."""
+    shared = ARCHITECTURES[architecture]
+    sources: dict[KernelSource, dict[str, Use]] = {}
+    for (source, name), use in recorded(op, shared).items():
+        sources.setdefault(source, {})[name] = use
+
+    def check(source: KernelSource) -> list[str]:
+        where = f"{source.file} {dict(source.macros)} for sm_{architecture} with CUDA {cuda}"
+        try:
+            module = nvrtc(cuda).compile(source.code(), source.file, architecture)
+        except NvrtcError as error:
+            return [f"{where}: {error}"]
+        float_only = ("REAL", "float") in source.macros
+        found = problems(module, float_only, sources[source], shared)
+        return [f"{where}: {problem}" for problem in found]
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(check, sources):
+            yield from found
+
+
+NOT_YET = pytest.mark.xfail(raises=NotImplementedError, strict=True)
+OPERATIONS = [
+    pytest.param(op, marks=NOT_YET if op in ("sig", "sig_vjp") else ()) for op in sorted(OPS)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("cuda", [12, 13])
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_kernels_compile_well(op: str, cuda: int, architecture: int) -> None:
+    """Every source that host code emits over the grid."""
+    if architecture not in nvrtc(cuda).architectures:
+        pytest.skip(f"the NVRTC of CUDA {cuda} does not know sm_{architecture}")
+    found = list(compiled(op, cuda, architecture))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_launches_fit(op: str) -> None:
+    """Geometry of every launch over the grid, on devices of two sizes."""
+    for shared in set(ARCHITECTURES.values()):
+        assert recorded(op, shared)
+
+
+def test_every_op_has_cases() -> None:
+    """None is forgotten."""
+    assert set(grid()) == set(OPS)
+
+
+STACK = """
+extern "C" __global__ void kernel(float *x, int n)
+{
+    float values[256];
+    values[0] = 1;
+    for (int i = 1; i < 256; i++)
+        values[i] = values[i - 1] * x[i];
+    x[0] = values[n] + values[n / 2];
+}
+"""
+SPILL = """
+extern "C" __global__ void __launch_bounds__(1024, 1) kernel(double *x)
+{
+    double values[96];
+#pragma unroll
+    for (int i = 0; i < 96; i++)
+        values[i] = x[i * 1024 + threadIdx.x];
+    __syncthreads();
+    double sum = 0;
+#pragma unroll
+    for (int i = 0; i < 96; i++)
+        x[i * 1024 + threadIdx.x] = sum = sum * values[i] + values[95 - i];
+}
+"""
+DOUBLE = 'extern "C" __global__ void kernel(float *x) { x[threadIdx.x] *= 0.1; }'
+FINE = """
+extern "C" __global__ void kernel(float *x)
+{
+    __shared__ float row[256];
+    row[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    x[threadIdx.x] = row[255 - threadIdx.x] * 0.1f;
+}
+"""
+WASTE: dict[str, tuple[str, Use, list[str]]] = {
+    "nothing": (FINE, Use(256, 0), []),
+    "stack": (STACK, Use(1, 0), ["kernel has a stack frame of "]),
+    "spill": (SPILL, Use(1024, 0), ["kernel spills ", "kernel has a stack frame of "]),
+    "double": (DOUBLE, Use(1, 0), ["double precision in a float build"]),
+    "shared": (FINE, Use(256, 163 * 1024 - 1023), [r"kernel needs 1024 \+ 165889 bytes of shared"]),
+    "more than default": (FINE, Use(256, 49152), [r"kernel can not be launched with 1024 \+ 4"]),
+    "registers": (FINE, Use(65536, 0), [r"kernel needs \d+ registers for 65536 threads"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", WASTE)
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_waste_is_found(case: str, cuda: int) -> None:
+    """The checks above can fail."""
+    code, use, expected = WASTE[case]
+    module = nvrtc(cuda).compile(code, "waste.cu", 80)
+    found = list(problems(module, case != "spill", {"kernel": use}, ARCHITECTURES[80]))
+    assert len(found) == len(expected), found
+    assert all(map(re.match, expected, found)), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_emulator_speaks_cuda(cuda: int) -> None:
+    """What the emulator's own kernels use means something to CUDA as well."""
+    source = PlantedSource("planted.cu", (("STATIC_FLOATS", 64),))
+    module = nvrtc(cuda).compile(source.code(), source.file, 80)
+    assert {"features", "scan_right"} <= set(module.kernels)
+
+
+@pytest.mark.slow
+def test_errors_name_the_line() -> None:
+    """As the log of the compiler does."""
+    with pytest.raises(NvrtcError, match=r"wrong.cu\(1\): error[\s\S]*nonsense"):
+        nvrtc(13).compile("nonsense", "wrong.cu", 90)
