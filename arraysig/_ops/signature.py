@@ -7,6 +7,7 @@ from typing import Any
 
 from .._core.op import Op, Plan, Shape, Spec
 from ..words import tensor_length
+from . import signature_cuda
 from .transforms import augmented
 
 
@@ -39,22 +40,16 @@ def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
     return Plan((Spec(tuple(path)),), forward.ints, 3 * forward.work)
 
 
-def _launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    raise NotImplementedError("sig: CUDA kernels")
-
-
-def _launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    raise NotImplementedError("sig_vjp: CUDA kernels")
-
-
 _ATTRS = "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, int n_jobs"
 
-sig_vjp = Op("sig_vjp", f"(Tensor grad, Tensor path, {_ATTRS})", _plan_vjp, _launch_vjp)
+sig_vjp = Op(
+    "sig_vjp", f"(Tensor grad, Tensor path, {_ATTRS})", _plan_vjp, signature_cuda.launch_vjp
+)
 sig = Op(
     "sig",
     f"(Tensor path, {_ATTRS})",
     _plan,
-    _launch,
+    signature_cuda.launch,
     saves=("path",),
     vjp=lambda saved, grads, *attrs: (sig_vjp(grads[0], saved[0], *attrs),),
 )
