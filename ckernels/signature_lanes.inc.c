@@ -48,7 +48,7 @@ static inline void as_run_workers(void (*worker)(void *), void *job, i64 threads
 
 /* Scratch of a worker: `stack` when that is large enough, else from the heap; NULL when there is
  * no memory. */
-static inline char *as_scratch(char *stack, i64 size)
+static inline void *as_scratch(char *stack, i64 size)
 {
     if (size <= AS_STACK_SCRATCH)
         return stack;
@@ -56,9 +56,9 @@ static inline char *as_scratch(char *stack, i64 size)
     return aligned_alloc(AS_ALIGNMENT, (size_t)rounded);
 }
 
-static inline void as_free_scratch(char *stack, char *memory)
+static inline void as_free_scratch(char *stack, void *memory)
 {
-    if (memory != stack)
+    if (memory != (void *)stack)
         free(memory);
 }
 
@@ -84,6 +84,19 @@ typedef struct {
     i64 power[AS_MAX_DEGREE + 1];   /* channels^k */
     i64 offset[AS_MAX_DEGREE + 2];  /* words before level k, k = 1 .. degree + 1 */
 } AS_T(sig_plan);
+
+/* Scratch memory that is laid out twice: without a base to measure it, then over memory. */
+typedef struct {
+    VEC *base;
+    i64 used;
+} AS_T(arena);
+
+static VEC *AS_T(take)(AS_T(arena) *arena, i64 count)
+{
+    VEC *at = arena->base ? arena->base + arena->used : NULL;
+    arena->used += count;
+    return at;
+}
 
 /* Lanes of a group: raw first points, raw steps, and where the results go. */
 typedef struct {
