@@ -23,11 +23,6 @@
  * add up; a worker takes a run of groups of one path and adds them in order.
  */
 
-#ifndef ARRAYSIG_SIGNATURE_GRADIENT
-#define ARRAYSIG_SIGNATURE_GRADIENT
-#define AS_CHECKPOINT_BYTES (4 << 20)
-#endif
-
 typedef struct {
     const AS_T(sig_plan) *plan;
     const REAL *grad, *path;

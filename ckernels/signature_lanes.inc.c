@@ -25,11 +25,19 @@
 
 #ifndef ARRAYSIG_SIGNATURE_LIMITS
 #define ARRAYSIG_SIGNATURE_LIMITS
-#define AS_MAX_DEGREE 64                /* two channels to degree 63 exceed 64-bit words */
-#define AS_STACK_SCRATCH (i64)(32 << 10) /* scratch up to this size lives on the stack */
-#define AS_PATH_LANES_BYTES (1 << 20)   /* path lanes keep AS_LANES signatures within this size */
-#define AS_SMALL_WORK 60000             /* vector operations that one thread does at once */
-#define AS_SEGMENT 4096                 /* steps after which float32 sums are combined by Chen */
+#define AS_MAX_DEGREE 64         /* two channels to degree 63 exceed 64-bit words */
+#define AS_STACK_SCRATCH 32768 /* scratch up to this many bytes lives on the stack */
+#define AS_SMALL_WORK 60000      /* vector operations that one thread does sooner than a team */
+/* Limits that a test build lowers, to reach with small cases what large ones do. */
+#ifndef AS_PATH_LANES_BYTES
+#define AS_PATH_LANES_BYTES 1048576 /* path lanes keep AS_LANES signatures within this size */
+#endif
+#ifndef AS_SEGMENT
+#define AS_SEGMENT 4096 /* steps after which sums start anew, to be combined by Chen's product */
+#endif
+#ifndef AS_CHECKPOINT_BYTES
+#define AS_CHECKPOINT_BYTES 4194304 /* checkpoints of the gradient, per thread */
+#endif
 
 static inline i64 as_least(i64 a, i64 b) { return a < b ? a : b; }
 static inline i64 as_most(i64 a, i64 b) { return a > b ? a : b; }
