@@ -126,6 +126,25 @@ extern "C" __global__ void neighbour_block(float *x, i64 n)
     if (threadIdx.x == 0)
         x[blockIdx.x] = x[blockIdx.x + 1] + 1; /* bug: neighbour_block */
 }
+/* All read what one thread then writes; a barrier keeps some of the readers away from it. */
+extern "C" __global__ void update_while_read(float *x, i64 n)
+{
+    x[threadIdx.x] = x[0] + 1; /* bug: update_while_read */
+}
+extern "C" __global__ void update_after_syncwarp(float *x, i64 n)
+{
+    const float value = x[0];
+    __syncwarp();
+    if (threadIdx.x == 0)
+        x[0] = value + 1; /* bug: update_after_syncwarp */
+}
+extern "C" __global__ void update_after_syncthreads(float *x, i64 n)
+{
+    const float value = x[0];
+    __syncthreads();
+    if (threadIdx.x == 0 && blockIdx.x == 1)
+        x[0] = value + 1; /* bug: update_after_syncthreads */
+}
 extern "C" __global__ void int_overflow(float *x, i64 n)
 {
     int i = (int)blockIdx.x * 1000000 * 1000; /* bug: int_overflow */
@@ -165,6 +184,21 @@ extern "C" __global__ void shuffle_from_outside(float *x, i64 n)
     if (threadIdx.x < 16)
         x[threadIdx.x] =
             __shfl_down_sync(0xffffu, x[threadIdx.x], 1); /* bug: shuffle_from_outside */
+}
+extern "C" __global__ void shuffles_of_halves(float *x, i64 n)
+{
+    if (threadIdx.x < 16)
+        x[threadIdx.x] = __shfl_sync(~0u, x[threadIdx.x], 0);
+    else
+        x[threadIdx.x] = __shfl_sync(~0u, x[threadIdx.x], 0); /* bug: shuffles_of_halves */
+}
+extern "C" __global__ void shuffle_in_small_block(float *x, i64 n)
+{
+    x[threadIdx.x] = __shfl_sync(~0u, x[threadIdx.x], 0); /* bug: shuffle_in_small_block */
+}
+extern "C" __global__ void shuffle_of_odd_width(float *x, i64 n)
+{
+    x[threadIdx.x] = __shfl_sync(~0u, x[threadIdx.x], 0, 3); /* bug: shuffle_of_odd_width */
 }
 extern "C" __global__ void lane_outside_of_mask(float *x, i64 n)
 {
@@ -213,6 +247,26 @@ extern "C" __global__ void __launch_bounds__((64 + 0), 1)
         x[t] = value + 100 * few + 1000 * all + 10000 * none + __popc(odd) + seven + total +
                (float)(two.x + two.y) + power<3>(2) + max(1, (int)warpSize) +
                __reduce_add_sync(~0u, t < 32 ? -1 : 1) + rsqrtf(4.0f);
+}
+/* Blocks get the same memory one after another: shared variables and stacks. */
+extern "C" __global__ void blocks_in_turn(float *x, i64 n)
+{
+    __shared__ float row[32];
+    volatile float local[2] = {(float)blockIdx.x, 0};
+    row[threadIdx.x] = local[n & 1];
+    __syncthreads();
+    x[blockIdx.x * blockDim.x + threadIdx.x] = row[31 - threadIdx.x];
+}
+/* A barrier does not wait for threads that have exited. */
+extern "C" __global__ void early_exit(float *x, i64 n)
+{
+    if (threadIdx.x >= 16)
+        return;
+    x[threadIdx.x] = 1;
+    __syncthreads();
+    const float other = x[15 - threadIdx.x];
+    __syncthreads();
+    x[threadIdx.x] += other;
 }
 /* Halves of the smallest normal number are flushed to zero in float, and kept in double. */
 extern "C" __global__ void denormal(float *x, i64 n) { x[threadIdx.x] *= 0.5f; }
