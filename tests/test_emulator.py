@@ -367,8 +367,8 @@ def test_outputs_and_scratch_start_as_nan(
         numbers = (ctypes.c_float * 6).from_address(scratch[0].address)
         assert np.isnan(list(numbers)).all()
 
+    monkeypatch.setitem(OPS, "transform_path", transform_path)  # a new row takes its place
     op = dataclasses.replace(transform_path, launch=launch)
-    monkeypatch.setitem(OPS, "transform_path", transform_path)
     memory = NUMPY
     if library == "torch":
         from arraysig._core.torch_bridge import _HOST as memory
