@@ -249,12 +249,13 @@ extern "C" __global__ void __launch_bounds__((64 + 0), 1)
                __reduce_add_sync(~0u, t < 32 ? -1 : 1) + rsqrtf(4.0f);
 }
 /* Blocks get the same memory one after another: shared variables and stacks. */
-static __device__ __noinline__ float pick(const float *values, i64 i) { return values[i]; }
+static __device__ __noinline__ void put(float *at, float value) { *at = value; }
 extern "C" __global__ void blocks_in_turn(float *x, i64 n)
 {
     __shared__ float row[32];
-    const float local[2] = {(float)blockIdx.x, 0};
-    row[threadIdx.x] = pick(local, n & 1);
+    float local;
+    put(&local, blockIdx.x);
+    row[threadIdx.x] = local;
     __syncthreads();
     x[blockIdx.x * blockDim.x + threadIdx.x] = row[31 - threadIdx.x];
 }
