@@ -14,8 +14,8 @@
  *
  *   sig_tile  path (batch, length, DIM) -> out (batch * per_path / run, row), run neighbouring
  *             stretches each; grid ceil(batch * per_path / STRETCHES) * ceil(TILES / LANES),
- *             block STRETCHES * LANES, dynamic shared memory max(STRETCHES * ROW,
- *             run > 1: (STRETCHES + STRETCHES / FOLD) * WORDS) numbers
+ *             block STRETCHES * LANES, dynamic shared memory 16 bytes per stretch and
+ *             max(STRETCHES * ROW, run > 1: (STRETCHES + STRETCHES / FOLD) * WORDS) numbers
  *   sig_fold  parts (batch, count, WORDS) -> out (batch * groups, row), `radix` neighbours each;
  *             grid ceil(batch * groups * CHANNELS^DEGREE / 128), block 128
  *
@@ -184,9 +184,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     sig_tile(const REAL *__restrict__ path, REAL *__restrict__ out, i64 batch, i64 length,
              i64 per_path, i64 steps, i64 run, i64 row, i64 scalar, REAL dt)
 {
-    extern __shared__ __align__(16) REAL shared[];
-    __shared__ i64 source[STRETCHES];    /* where the raw points of the stretch start */
-    __shared__ i64 available[STRETCHES]; /* its raw increments */
+    extern __shared__ __align__(16) unsigned char memory[];
+    i64 *source = (i64 *)memory;           /* where the raw points of a stretch start */
+    i64 *available = source + STRETCHES;   /* its raw increments */
+    REAL *shared = (REAL *)(available + STRETCHES);
     const int tid = threadIdx.x, mine = tid / LANES;
     const i64 first_stretch = (i64)(blockIdx.x / LANE_BLOCKS) * STRETCHES;
     const i64 tile = (i64)(blockIdx.x % LANE_BLOCKS) * LANES + tid % LANES;

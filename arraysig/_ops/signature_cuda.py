@@ -348,7 +348,8 @@ def _walk(
     blocks = -(-call.batch * stretches.per_path // tile.stretches) * tile.lane_blocks
     args = (path, out, call.batch, call.length, *stretches, row, scalar, call.dt)
     block = (tile.stretches * tile.lanes,)
-    gpu.launch(source, "sig_tile", (blocks,), block, args, shared * gpu.itemsize)
+    memory = tile.stretches * 16 + shared * gpu.itemsize
+    gpu.launch(source, "sig_tile", (blocks,), block, args, memory)
 
 
 def _tiles(call: Call, path: Any, out: Any) -> None:
