@@ -15,12 +15,14 @@
  * it is carried by that sum, to which threads give c(prefix), so that they exchange nothing else.
  *
  *   vjp_tile  path (batch, length, DIM); grad = dF/dS, rows of `row` numbers that begin with words
- *             of length 1; prefix, adjoint (batch, per_path, WORDS), at the ends of stretches
+ *             of length 1; prefix (batch, per_path, WORDS) and adjoint (batch, per_path,
+ *             adjoint_row), S and A at the ends of stretches
  *             -> dpath (batch, length, DIM) but for the points where stretches meet, for which the
  *             derivatives of the first and the last raw increment go to edges (batch, per_path, 2,
  *             DIM). Grid (ceil(per_path / STRETCHES) * batch) if TOP_SHARED, where a block has
  *             stretches of one path, otherwise ceil(batch * per_path / STRETCHES);
- *             block STRETCHES * LANES; dynamic shared memory 16 bytes per stretch and `layout`.
+ *             block STRETCHES * LANES; dynamic shared memory 16 bytes per stretch, then numbers:
+ *             see the pointers below.
  *
  * Macros: those of tile.h with LEVELS = DEGREE - 1, PREFIX 0 or 1, all LANES in one block; DEGREE;
  *   BUFFER      steps between sums over threads; divides the steps of a chunk
@@ -199,7 +201,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     vjp_tile(const REAL *__restrict__ path, const REAL *__restrict__ grad,
              const REAL *__restrict__ prefix, const REAL *__restrict__ adjoint,
              REAL *__restrict__ dpath, REAL *__restrict__ edges, i64 batch, i64 length,
-             i64 per_path, i64 steps, i64 row, REAL dt)
+             i64 per_path, i64 steps, i64 row, i64 adjoint_row, REAL dt)
 {
     extern __shared__ __align__(16) unsigned char memory[];
     i64 *source = (i64 *)memory;         /* where the raw points of a stretch start */
@@ -230,7 +232,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     State s;
     Adjoint a;
     if (on) {
-        const REAL *at = prefix + stretch * WORDS, *g = adjoint + stretch * WORDS;
+        const REAL *at = prefix + stretch * WORDS, *g = adjoint + stretch * adjoint_row;
         const i64 first = word * CHANNELS + letter;
         read_tile<PREFIX + 1>(s.own, at, first, letters);
         read_tile<PREFIX + 1>(a.own, g, first, letters);
@@ -265,7 +267,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     if constexpr (PREFIX == 1)
         for (int i = tid; i < STRETCHES * CHANNELS; i += THREADS) {
             const i64 at = first_stretch + i / CHANNELS;
-            level[i] = at < end ? adjoint[at * WORDS + i % CHANNELS] : REAL(0);
+            level[i] = at < end ? adjoint[at * adjoint_row + i % CHANNELS] : REAL(0);
         }
     __syncthreads();
     const i64 my_steps = on ? available[mine] : 0;

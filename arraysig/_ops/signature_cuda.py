@@ -25,6 +25,7 @@ _REGISTERS = 65536  # of a multiprocessor
 _THREADS = 2048
 _LAUNCH = 6000.0  # cycles
 _RADIX = 64  # signatures that sig_fold multiplies one after another
+_GROUP = 8  # GROUP of signature_scan.cu
 _FOLD_DEGREE = 6  # the most that keeps what sig_fold unrolls small
 
 
@@ -465,12 +466,12 @@ def _vjp_layout(
     stretches = max(1, 1 << (_BLOCK // lanes).bit_length() - 1) if lanes < _BLOCK else 1
     read = 2 if channels <= 2 or itemsize == 8 else 4
     width = -(-max(channels, -(-channels // tile) * tile) // read) * read
-    room = 16384 // (stretches * width * itemsize * per_raw)
+    room = 8192 // (stretches * width * itemsize * per_raw)
     chunk = max(4, min(16, 1 << max(room, 1).bit_length() - 1))
     row = chunk * per_raw * width
     row += read if row // read % 2 == 0 else 0
     columns = -(-columns // read) * read
-    room = 40960 // (stretches * lanes * columns * itemsize)
+    room = 20480 // (stretches * lanes * columns * itemsize)
     buffer = max(1, min(chunk * per_raw, 1 << max(room, 1).bit_length() - 1))
     top_row = -(-top // read) * read
     top_row += read if top_row // read % 2 == 0 else 0
@@ -537,15 +538,15 @@ def _vjp_round(
     channels = augmentation.channels
     scan = gpu.source("signature_scan.cu", CHANNELS=channels, DEGREE=degree)
     ends = (batch, per_path)
-    threads = 2 * batch * channels ** (degree - 1)
-    _flat(gpu, scan, "scan_products", threads, (parts, prefix, suffix, *ends))
-    _flat(
-        gpu,
-        scan,
-        "scan_adjoint",
-        batch * per_path * low,
-        (grad, suffix, adjoint, *ends, call.row),
-    )
+    at_ends, adjoint_row = (parts, grad), call.row
+    if per_path > 1:
+        longest = channels ** (degree - 1)
+        threads = 2 * batch * -(-longest // _BLOCK) * _BLOCK
+        _flat(gpu, scan, "scan_products", threads, (parts, prefix, suffix, *ends))
+        warps = low - longest + -(-longest // 32)
+        threads = batch * -(-per_path // _GROUP) * warps * 32
+        _flat(gpu, scan, "scan_adjoint", threads, (grad, suffix, adjoint, *ends, call.row))
+        at_ends, adjoint_row = (prefix, adjoint), low
     source = gpu.source(
         "signature_vjp.cu",
         **_macros(augmentation, degree),
@@ -566,8 +567,8 @@ def _vjp_round(
         blocks = batch * -(-per_path // tile.stretches)
     else:
         blocks = -(-batch * per_path // tile.stretches)
-    arrays = (path, grad, prefix, adjoint, dpath, edges)
-    args = (*arrays, batch, length, per_path, steps, call.row, call.dt)
+    arrays = (path, grad, *at_ends, dpath, edges)
+    args = (*arrays, batch, length, per_path, steps, call.row, adjoint_row, call.dt)
     block = (tile.stretches * tile.lanes,)
     gpu.launch(source, "vjp_tile", (blocks,), block, args, tile.memory)
     points = batch * (per_path + 1) * dimension
