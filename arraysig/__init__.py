@@ -2,12 +2,14 @@
 
 from importlib.metadata import version as _version
 
+from .config import show_config
 from .signature import sig, sig_backprop, sig_length, signature
 from .transforms import transform_path, transform_path_backprop
 
 __version__ = _version("arraysig")
 
 __all__ = [
+    "show_config",
     "sig",
     "sig_backprop",
     "sig_length",

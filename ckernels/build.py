@@ -1,4 +1,4 @@
-"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if there is one."""
+"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if any."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ class BuildExt(build_ext):
         return [
             str(p.relative_to(HERE.parent)) for p in sorted(HERE.iterdir()) if p.suffix in kinds
         ]
+
+    def run(self) -> None:
+        """Build, and leave the extension in the source tree too.
+
+        ``python -m arraysig`` in a clone imports the clone, whatever is installed.
+        """
+        super().run()
+        self.copy_extensions_to_source()
 
     def build_extension(self, ext: Extension) -> None:
         """Build one extension (there is one)."""

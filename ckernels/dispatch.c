@@ -1,4 +1,4 @@
-/* Chooses the instruction set once, when Python loads the extension; exports as_<name>_<f32|f64>. */
+/* Chooses the instruction set when Python loads the extension; exports as_<name>_<f32|f64>. */
 #include "arraysig.h"
 
 extern const as_table as_table_base;

@@ -63,7 +63,7 @@ static void AS_T(sig_of_displacement)(const AS_T(sig_plan) *p, const REAL *path,
 
 /* Scratch of one worker, in VECs. */
 typedef struct {
-    VEC *tree, *total, *increments, *raw, *horner, *children, *moves;
+    VEC *tree, *total, *increments, *raw, *horner, *children, *moves, *chain;
 } AS_T(sig_scratch);
 
 static int AS_T(keeps_total)(const AS_T(sig_plan) *p)
@@ -72,21 +72,18 @@ static int AS_T(keeps_total)(const AS_T(sig_plan) *p)
            (p->stretches > 1 || p->raw_steps * p->steps_per_raw > AS_SEGMENT);
 }
 
-/* Lays the parts out from `at`; returns the end. Called with NULL to measure. */
-static char *AS_T(lay_out_sig)(const AS_T(sig_plan) *p, char *at, AS_T(sig_scratch) *s)
+static void AS_T(lay_out_sig)(const AS_T(sig_plan) *p, AS_T(arena) *arena, AS_T(sig_scratch) *s)
 {
-#define AS_PART(field, count)                                                                      \
-    s->field = (VEC *)(void *)at;                                                                  \
-    at += (i64)sizeof(VEC) * (count)
     const int augmented = p->time_aug || p->lead_lag;
-    AS_PART(tree, p->tree_words + 1); /* one more: lanes are shifted by unaligned loads */
-    AS_PART(total, AS_T(keeps_total)(p) ? p->tree_words + 1 : 0);
-    AS_PART(increments, AS_T(increments_size)(p));
-    AS_PART(raw, augmented ? AS_T(increments_size)(p) : 0);
-    AS_PART(horner, AS_T(horner_size)(p));
-    AS_PART(children, p->chunk * AS_CHILDREN_AT_ONCE);
-    AS_PART(moves, p->prefix_length ? p->chunk : 0);
-    return at;
+    /* one VEC more: lanes are shifted by unaligned loads */
+    s->tree = AS_T(take)(arena, p->tree_words + 1);
+    s->total = AS_T(take)(arena, AS_T(keeps_total)(p) ? p->tree_words : 0);
+    s->increments = AS_T(take)(arena, AS_T(increments_size)(p));
+    s->raw = AS_T(take)(arena, augmented ? AS_T(increments_size)(p) : 0);
+    s->horner = AS_T(take)(arena, AS_T(horner_size)(p));
+    s->children = AS_T(take)(arena, p->chunk * AS_CHILDREN_AT_ONCE);
+    s->moves = AS_T(take)(arena, p->prefix_length ? p->chunk : 0);
+    s->chain = AS_T(take)(arena, p->prefix_length);
 }
 
 /* Walks all chunks of a group; the result is in scratch->tree. Returns whether it was cancelled. */
@@ -96,11 +93,12 @@ static int AS_T(walk_group)(AS_T(tree) *tree, AS_T(chain) *chain, const AS_T(lan
     const AS_T(sig_plan) *p = tree->plan;
     const i64 bytes = (i64)sizeof(VEC) * p->tree_words;
     const i64 chunks = AS_T(chunk_count)(p, lanes->longest);
-    const i64 segment = p->prefix_length ? chunks : as_most(1, AS_SEGMENT / p->chunk);
+    const i64 segment = p->prefix_length ? chunks : as_ceil_div(AS_SEGMENT, p->chunk);
     int combined = 0;
     tree->sig = scratch->tree;
     memset(tree->sig, 0, (size_t)bytes);
-    AS_T(start_chain)(p, lanes, chain);
+    memset(chain->sig, 0, sizeof(VEC) * (size_t)p->prefix_length);
+    AS_T(set_prefixes)(p, lanes, chain);
     for (i64 i = 0; i < chunks; ++i) {
         const i64 first = lanes->longest * i / chunks;
         const i64 count = lanes->longest * (i + 1) / chunks - first;
@@ -182,17 +180,19 @@ static void AS_T(sig_worker)(void *argument)
     const AS_T(sig_plan) *p = job->plan;
     _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
     AS_T(sig_scratch) scratch;
-    const i64 size = AS_T(lay_out_sig)(p, NULL, &scratch) - (char *)NULL;
-    char *memory = as_scratch(stack, size);
-    if (!memory) {
+    AS_T(arena) measured = {0};
+    AS_T(lay_out_sig)(p, &measured, &scratch);
+    AS_T(arena) arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
+    if (!arena.base) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
         return;
     }
-    AS_T(lay_out_sig)(p, memory, &scratch);
+    AS_T(lay_out_sig)(p, &arena, &scratch);
     AS_T(tree) tree;
     AS_T(chain) chain;
     AS_T(lanes) lanes;
     chain.moves = scratch.moves;
+    chain.sig = scratch.chain;
     AS_T(start_tree)(&tree, p, p->degree, scratch.horner, scratch.children, scratch.increments);
     for (i64 g; (g = as_next_unit(&job->next)) < p->groups;) {
         AS_T(lanes_of_group)(p, job->path, g, &lanes);
@@ -206,7 +206,7 @@ static void AS_T(sig_worker)(void *argument)
         }
         as_count(job->control, AS_T(paths_finished)(p, &lanes));
     }
-    as_free_scratch(stack, memory);
+    as_free_scratch(stack, arena.base);
 }
 
 /* Combines the rows of each path, one worker per path. */

@@ -1,33 +1,962 @@
-/* plain gradient, to be replaced */
-static i64 AS_T(sig_len)(i64 c, i64 n){ i64 s=0,p=1; for(i64 k=1;k<=n;k++){ p*=c; s+=p; } return s; }
-static void AS_T(sig_step)(REAL *S, REAL *tmp, const REAL *z, i64 c, i64 N)
+/* Gradient of the truncated signature with respect to the path, in one backward walk.
+ *
+ *   grad (batch, scalar_term + words) = dF/dS, path (batch, length, dimension)
+ *     -> out (batch, length, dimension) = dF/dpath
+ *
+ * dF/dz_t of the increment z_t needs S before the step on levels < degree only, and the adjoint of
+ * the last level does not change in time: it is grad. So a forward walk of levels < degree leaves
+ * checkpoints at the starts of chunks, then chunks are walked backwards. With bars for adjoints,
+ * g = grad, h_m as in signature_walk.inc.c, at a last node u and its children
+ *     zbar_a[t] += h_1(u)[t] g(ua),      hbar_1(u)[t] = sum over a of g(ua) z_a[t]
+ * (two products of small matrices, nearly all of the work) and, back at any node ua from u, for t
+ * descending, with sbar = dF/dS(ua) after step t:
+ *     zbar_a[t]       += h_1(u)[t] sbar + sum over m of h_{m+1}(u)[t] hbar_m(ua)[t] / m
+ *     hbar_1(u)[t]    += z_a[t] sbar,    hbar_{m+1}(u)[t] += z_a[t] hbar_m(ua)[t] / m
+ *     sbar            += sum over m of hbar_m(ua)[t] / m
+ * Finally dF/dpath of a point is zbar before it less zbar after it. Increments are never
+ * inverted: S runs backwards within one chunk only, from the checkpoint at its end.
+ *
+ * Checkpoints that would take more than AS_CHECKPOINT_BYTES are kept at the starts of blocks of
+ * chunks, and made again within a block. Stretches of a path start from the product of the
+ * signatures before them, and their adjoint at the end is grad contracted with the product of
+ * those after them. Every word has one lane, so with prefix lanes the gradients of a path's lanes
+ * add up; a worker takes a run of groups of one path and adds them in order.
+ */
+
+typedef struct {
+    const AS_T(sig_plan) *plan;
+    const REAL *grad, *path;
+    REAL *out;
+    REAL *before, *after; /* stretches: signatures of levels < degree, (lane, lower_words) */
+    REAL *edges;          /* stretches: gradient at the first point, (lane, dimension) */
+    REAL *partial;        /* runs of groups but the first of a path: (run - 1, path, points) */
+    i64 lower_words;      /* of the tree, levels below the last */
+    i64 state;            /* VECs of a checkpoint: lower_words and the chain */
+    i64 chunks, block;    /* the most that a group has; chunks per block */
+    i64 runs;             /* prefix lanes: runs of groups per path */
+    i64 *control;
+    i64 next, failed;
+} AS_T(vjp_job);
+
+/* Scratch of a worker; laid out in VECs. */
+typedef struct {
+    VEC *adjoint;     /* of S in the tree, after the step that was undone last */
+    VEC *fine;        /* checkpoints of a block, (block + 1, state) */
+    VEC *coarse;      /* checkpoints of the blocks' starts, (blocks, state) */
+    VEC *increments, *raw;
+    VEC *zbar;        /* [step][channel], and one row more */
+    VEC *carry;       /* zbar of the step after the chunk, [dimension] */
+    VEC *horner, *horner_adjoint;
+    VEC *children, *children_adjoint;
+    VEC *moves, *moves_adjoint, *chain, *chain_adjoint;
+} AS_T(vjp_scratch);
+
+/* What the backward walk of one chunk works on. */
+typedef struct AS_T(backward) {
+    AS_T(tree) tree; /* its sig: levels < degree at the start of the chunk */
+    const VEC *end;  /* the same at the end of the chunk */
+    const AS_T(vjp_scratch) *scratch;
+    void (*last_two)(struct AS_T(backward) *, i64 level, i64 node);
+} AS_T(backward);
+
+AS_INLINE VEC *AS_T(horner_bar)(const AS_T(backward) *back, i64 level, i64 m)
 {
-    i64 off[64], pw[64]; off[0]=0; pw[0]=1; i64 o=0; for(i64 k=1;k<=N;k++){ pw[k]=pw[k-1]*c; off[k]=o; o+=pw[k]; }
-    for(i64 k=N;k>=1;k--){ /* Horner */
-        REAL *cur=tmp, *nxt=tmp+pw[N]; cur[0]=1;
-        for(i64 i=1;i<=k;i++){ for(i64 u=0;u<pw[i-1];u++) for(i64 a=0;a<c;a++) nxt[u*c+a]=cur[u]*z[a]/(REAL)(k-i+1)+(i<k?S[off[i]+u*c+a]:0); REAL*t=cur;cur=nxt;nxt=t; }
-        for(i64 w=0;w<pw[k];w++) S[off[k]+w]+=cur[w];
+    return back->scratch->horner_adjoint +
+           (AS_T(horner)(&back->tree, level, m) - back->tree.horner);
+}
+
+/* ---- Last two levels, any dimension -------------------------------------------------------- */
+
+/* For P nodes and B of their letters: node_bar[t][p] (+)= sum of grad z, zbar += sum of node grad.
+ */
+AS_INLINE void AS_T(product_adjoint_block)(const VEC *restrict node, VEC *restrict node_bar,
+                                           const int P, const void *restrict z,
+                                           VEC *restrict zbar, i64 channels, AS_T(letters) when,
+                                           i64 steps, const int B, const VEC *restrict grad,
+                                           const int shared)
+{
+    VEC g[32];
+    AS_UNROLL for (int p = 0; p < P; ++p)
+    {
+        AS_UNROLL for (int b = 0; b < B; ++b) g[p * B + b] = grad[p * channels + b];
+    }
+    for (i64 t = when.start; t < steps; t += when.stride) {
+        VEC h[AS_CHILDREN_AT_ONCE], bar[AS_CHILDREN_AT_ONCE];
+        AS_UNROLL for (int p = 0; p < P; ++p)
+        {
+            h[p] = node[t * P + p];
+            bar[p] = node_bar[t * P + p];
+        }
+        AS_UNROLL for (int b = 0; b < B; ++b)
+        {
+            VEC move = AS_T(increment)(z, t * channels + b, shared);
+            VEC move_bar = zbar[t * channels + b];
+            AS_IN_REGISTER(move);
+            AS_UNROLL for (int p = 0; p < P; ++p)
+            {
+                bar[p] += g[p * B + b] * move;
+                move_bar += g[p * B + b] * h[p];
+            }
+            zbar[t * channels + b] = move_bar;
+        }
+        AS_UNROLL for (int p = 0; p < P; ++p) node_bar[t * P + p] = bar[p];
     }
 }
-int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, int threads, i64 *control)
+
+AS_INLINE void AS_T(product_adjoint)(AS_T(backward) *back, const VEC *node, VEC *node_bar,
+                                     const int P, const VEC *grad, const int shared)
 {
-    i64 pts=AS_T(as_points)(length,lead_lag), c=AS_T(as_channels)(dimension,time_aug,lead_lag), len=AS_T(sig_len)(c,degree), n=pts-1;
-    REAL *m=malloc(sizeof(REAL)*(size_t)((n+1)*(len+1)+4*(len+1)+2*c+pts*c)); if(!m) return AS_OUT_OF_MEMORY; (void)threads;
-    REAL *P=m,*tmp=P+(n+1)*(len+1),*G=tmp+2*(len+1),*E=G+len+1,*z=E+len+1,*zb=z+c,*gp=zb+c;
-    i64 off[65], pw[65]; off[0]=0; pw[0]=1; off[1]=1; for(i64 k=1;k<=degree;k++){ pw[k]=pw[k-1]*c; off[k+1]=off[k]+pw[k]; }
-    for(i64 b=0;b<batch;b++){ if(as_cancelled(control)) break; const REAL*x=path+b*length*dimension;
-        for(i64 i=0;i<=len;i++) P[i]=i==0;
-        for(i64 t=0;t<n;t++){ memcpy(P+(t+1)*(len+1),P+t*(len+1),sizeof(REAL)*(size_t)(len+1)); for(i64 a=0;a<c;a++) z[a]=AS_T(as_point)(x,t+1,a,pts,dimension,lead_lag,(REAL)end_time)-AS_T(as_point)(x,t,a,pts,dimension,lead_lag,(REAL)end_time); if(degree) AS_T(sig_step)(P+(t+1)*(len+1)+1,tmp,z,c,degree); }
-        G[0]=0; memcpy(G+1,grad+b*(len+scalar_term)+scalar_term,sizeof(REAL)*(size_t)len);
-        for(i64 i=0;i<pts*c;i++) gp[i]=0;
-        for(i64 t=n-1;t>=0;t--){ const REAL*S=P+t*(len+1); for(i64 a=0;a<c;a++){ z[a]=AS_T(as_point)(x,t+1,a,pts,dimension,lead_lag,(REAL)end_time)-AS_T(as_point)(x,t,a,pts,dimension,lead_lag,(REAL)end_time); zb[a]=0; }
-            E[0]=1; for(i64 k=1;k<=degree;k++) for(i64 u=0;u<pw[k-1];u++) for(i64 a=0;a<c;a++) E[off[k]+u*c+a]=E[off[k-1]+u]*z[a]/(REAL)k;
-            REAL*Eb=tmp; for(i64 i=0;i<=len;i++) Eb[i]=0;
-            for(i64 k=1;k<=degree;k++) for(i64 j=1;j<=k;j++) for(i64 u=0;u<pw[k-j];u++) for(i64 v=0;v<pw[j];v++) Eb[off[j]+v]+=G[off[k]+u*pw[j]+v]*S[off[k-j]+u];
-            for(i64 i=0;i<=degree;i++) for(i64 u=0;u<pw[i];u++) for(i64 j=1;i+j<=degree;j++) for(i64 v=0;v<pw[j];v++) G[off[i]+u]+=G[off[i+j]+u*pw[j]+v]*E[off[j]+v];
-            for(i64 k=degree;k>=1;k--) for(i64 u=0;u<pw[k-1];u++) for(i64 a=0;a<c;a++){ zb[a]+=Eb[off[k]+u*c+a]*E[off[k-1]+u]/(REAL)k; Eb[off[k-1]+u]+=Eb[off[k]+u*c+a]*z[a]/(REAL)k; }
-            for(i64 a=0;a<c;a++){ gp[(t+1)*c+a]+=zb[a]; gp[t*c+a]-=zb[a]; } }
-        for(i64 i=0;i<length;i++) for(i64 a=0;a<dimension;a++) out[(b*length+i)*dimension+a]=AS_T(as_point_adjoint)(gp,i,a,pts,c,dimension,lead_lag);
+    const AS_T(tree) *tree = &back->tree;
+    const i64 channels = tree->plan->channels, steps = tree->steps;
+    const int wide = AS_MANY_VECTORS ? 8 : (P > 2 ? 2 : 4);
+    for (int c = 0; c < tree->classes; ++c) {
+        const AS_T(letters) when = tree->letters[c];
+        const i64 end = when.first + when.count;
+        i64 b = when.first;
+#define AS_BLOCK(B)                                                                                \
+    for (; b + (B) <= end; b += (B))                                                               \
+    AS_T(product_adjoint_block)                                                                    \
+    (node, node_bar, P, AS_T(from_letter)(tree->increments, b, shared), back->scratch->zbar + b,   \
+     channels, when, steps, B, grad + b, shared)
+        AS_BLOCK(wide);
+        if (wide > 4)
+            AS_BLOCK(4);
+        if (wide > 2)
+            AS_BLOCK(2);
+        AS_BLOCK(1);
+#undef AS_BLOCK
     }
-    free(m); return as_cancelled(control)?AS_CANCELLED:AS_OK;
+}
+
+/* P children, from letter a on, of the node at level degree - 2, and the words below them. */
+AS_INLINE void AS_T(children_adjoint)(AS_T(backward) *back, const VEC *restrict h1,
+                                      const VEC *restrict h2, VEC *restrict h1_bar,
+                                      VEC *restrict h2_bar, i64 a, const int P,
+                                      const VEC *restrict end1, VEC *restrict bar1,
+                                      const VEC *bar2, const int shared)
+{
+    const AS_T(tree) *tree = &back->tree;
+    const i64 channels = tree->plan->channels;
+    const void *z = AS_T(from_letter)(tree->increments, a, shared);
+    VEC *restrict zbar = back->scratch->zbar + a;
+    VEC *restrict child = back->scratch->children, *restrict child_bar =
+                                                       back->scratch->children_adjoint;
+    VEC s[AS_CHILDREN_AT_ONCE], bar[AS_CHILDREN_AT_ONCE];
+    AS_UNROLL for (int p = 0; p < P; ++p)
+    {
+        s[p] = end1[a + p];
+        bar[p] = bar1[a + p];
+    }
+    for (i64 t = tree->steps - 1; t >= 0; --t) {
+        AS_UNROLL for (int p = 0; p < P; ++p)
+        {
+            const VEC move = AS_T(increment)(z, t * channels + p, shared);
+            s[p] -= move * h1[t];
+            child[t * P + p] = s[p] + move * h2[t];
+            child_bar[t * P + p] = (VEC){0};
+        }
+    }
+    AS_T(product_adjoint)(back, child, child_bar, P, bar2 + a * channels, shared);
+    for (i64 t = tree->steps - 1; t >= 0; --t) {
+        VEC sum1 = h1_bar[t], sum2 = h2_bar[t];
+        AS_UNROLL for (int p = 0; p < P; ++p)
+        {
+            const VEC move = AS_T(increment)(z, t * channels + p, shared);
+            const VEC up = child_bar[t * P + p];
+            sum1 += move * bar[p];
+            sum2 += move * up;
+            zbar[t * channels + p] += h1[t] * bar[p] + h2[t] * up;
+            bar[p] += up;
+        }
+        h1_bar[t] = sum1;
+        h2_bar[t] = sum2;
+    }
+    AS_UNROLL for (int p = 0; p < P; ++p) bar1[a + p] = bar[p];
+}
+
+AS_INLINE void AS_T(last_two_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int shared)
+{
+    const AS_T(tree) *tree = &back->tree;
+    const AS_T(sig_plan) *p = tree->plan;
+    const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
+    VEC *h1_bar = AS_T(horner_bar)(back, level, 1), *h2_bar = AS_T(horner_bar)(back, level, 2);
+    const i64 *offset = p->offset + (level - tree->root);
+    const VEC *end1 = back->end + offset[1] + node * p->channels;
+    VEC *bar1 = back->scratch->adjoint + offset[1] + node * p->channels;
+    const VEC *bar2 = back->scratch->adjoint + offset[2] + node * p->power[2];
+    i64 a = 0;
+#define AS_CHILDREN(P)                                                                             \
+    for (; a + (P) <= p->channels; a += (P))                                                       \
+    AS_T(children_adjoint)(back, h1, h2, h1_bar, h2_bar, a, P, end1, bar1, bar2, shared)
+    if (AS_MANY_VECTORS)
+        AS_CHILDREN(3);
+    AS_CHILDREN(2);
+    AS_CHILDREN(1);
+#undef AS_CHILDREN
+}
+
+static void AS_T(last_two_adjoint_any)(AS_T(backward) *back, i64 level, i64 node)
+{
+    AS_T(last_two_adjoint)(back, level, node, 0);
+}
+
+static void AS_T(last_two_adjoint_shared)(AS_T(backward) *back, i64 level, i64 node)
+{
+    AS_T(last_two_adjoint)(back, level, node, 1);
+}
+
+/* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
+
+/* children_adjoint and its products in one pass; `root`: h_bar of the empty word is not needed. */
+AS_INLINE void AS_T(tile_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int D,
+                                  const int a, const int P, const int root)
+{
+    const AS_T(tree) *tree = &back->tree;
+    const i64 *offset = tree->plan->offset + (level - tree->root);
+    const VEC *restrict h1 = AS_T(horner)(tree, level, 1);
+    const VEC *restrict h2 = AS_T(horner)(tree, level, 2);
+    VEC *restrict h1_bar = AS_T(horner_bar)(back, level, 1);
+    VEC *restrict h2_bar = AS_T(horner_bar)(back, level, 2);
+    const VEC *restrict increments = tree->increments;
+    const VEC *restrict end1 = back->end + offset[1] + node * D + a;
+    VEC *restrict bar1 = back->scratch->adjoint + offset[1] + node * D + a;
+    const VEC *restrict grad = back->scratch->adjoint + offset[2] + (node * D + a) * D;
+    VEC *restrict zbars = back->scratch->zbar;
+    VEC g[32], s[8], bar[8];
+    AS_UNROLL for (int p = 0; p < P; ++p)
+    {
+        s[p] = end1[p];
+        bar[p] = bar1[p];
+        AS_UNROLL for (int b = 0; b < D; ++b) g[p * D + b] = grad[p * D + b];
+    }
+    for (i64 t = tree->steps - 1; t >= 0; --t) {
+        const VEC *z = increments + t * D;
+        VEC *zbar = zbars + t * D;
+        VEC n1 = h1[t], n2 = h2[t], n1_bar = {0}, n2_bar = {0}, child[8], up[8];
+        AS_IN_REGISTER(n1);
+        AS_IN_REGISTER(n2);
+        AS_UNROLL for (int p = 0; p < P; ++p)
+        {
+            VEC move = z[a + p];
+            AS_IN_REGISTER(move);
+            s[p] -= move * n1;
+            child[p] = s[p] + move * n2;
+        }
+        AS_UNROLL for (int b = 0; b < D; ++b)
+        {
+            VEC move = z[b], move_bar = zbar[b];
+            if (P > 1)
+                AS_IN_REGISTER(move);
+            AS_UNROLL for (int p = 0; p < P; ++p)
+            {
+                up[p] = b ? up[p] + g[p * D + b] * move : g[p * D + b] * move;
+                move_bar += g[p * D + b] * child[p];
+            }
+            zbar[b] = move_bar;
+        }
+        if (!root) {
+            n1_bar = h1_bar[t];
+            n2_bar = h2_bar[t];
+        }
+        AS_UNROLL for (int p = 0; p < P; ++p)
+        {
+            if (!root) {
+                const VEC move = z[a + p];
+                n1_bar += move * bar[p];
+                n2_bar += move * up[p];
+            }
+            zbar[a + p] += n1 * bar[p] + n2 * up[p];
+            bar[p] += up[p];
+        }
+        if (!root) {
+            h1_bar[t] = n1_bar;
+            h2_bar[t] = n2_bar;
+        }
+    }
+    AS_UNROLL for (int p = 0; p < P; ++p) bar1[p] = bar[p];
+}
+
+AS_INLINE void AS_T(tiles_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int D,
+                                   const int P, const int root)
+{
+    const int rest = D % P;
+    for (int a = 0; a + P <= D; a += P)
+        AS_T(tile_adjoint)(back, level, node, D, a, P, root);
+    if (rest)
+        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1, root);
+}
+
+#define AS_DEFINE_LAST_TWO_ADJOINT(D, P)                                                           \
+    static void AS_T(last_two_adjoint_##D)(AS_T(backward) * back, i64 level, i64 node)             \
+    {                                                                                              \
+        if (level == 0)                                                                            \
+            AS_T(tiles_adjoint)(back, level, node, D, P, 1);                                       \
+        else                                                                                       \
+            AS_T(tiles_adjoint)(back, level, node, D, P, 0);                                       \
+    }
+#if AS_MANY_VECTORS
+#define AS_FOR_ADJOINT_DIMENSIONS(X)                                                               \
+    X(2, 2) X(3, 3) X(4, 4) X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(12, 2) X(16, 2)
+#else
+#define AS_FOR_ADJOINT_DIMENSIONS(X)                                                               \
+    X(2, 2) X(3, 3) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(10, 2) X(16, 2)
+#endif
+AS_FOR_ADJOINT_DIMENSIONS(AS_DEFINE_LAST_TWO_ADJOINT)
+#undef AS_DEFINE_LAST_TWO_ADJOINT
+
+static void AS_T(choose_adjoint_tail)(AS_T(backward) *back)
+{
+    back->last_two = AS_T(last_two_adjoint_any);
+    if (back->tree.plan->prefix_length) {
+        back->last_two = AS_T(last_two_adjoint_shared);
+        return;
+    }
+#define AS_CASE(D, P)                                                                              \
+    case D:                                                                                        \
+        back->last_two = AS_T(last_two_adjoint_##D);                                               \
+        break;
+    switch (back->tree.plan->channels) {
+        AS_FOR_ADJOINT_DIMENSIONS(AS_CASE)
+    default:
+        break;
+    }
+#undef AS_CASE
+}
+
+/* ---- Inner nodes --------------------------------------------------------------------------- */
+
+/* Back from the child at level + 1 to its parent, with M = degree - level - 1 arrays; returns the
+ * adjoint of the child's S at the start of the chunk. move_bar[t * stride_bar] is its letter's. */
+AS_INLINE VEC AS_T(retreat_steps)(AS_T(backward) *back, i64 level, const void *move, i64 stride,
+                                  VEC *restrict move_bar, i64 stride_bar, VEC bar, const int shared,
+                                  const i64 M)
+{
+    const i64 chunk = back->tree.plan->chunk; /* arrays of a node follow each other */
+    const VEC *restrict h = AS_T(horner)(&back->tree, level, 1);
+    VEC *restrict h_bar = AS_T(horner_bar)(back, level, 1);
+    const VEC *restrict child_bar = AS_T(horner_bar)(back, level + 1, 1);
+    REAL scale[AS_MAX_DEGREE];
+    for (i64 m = 1; m <= M; ++m)
+        scale[m] = (REAL)(1.0 / (double)m);
+    for (i64 t = back->tree.steps - 1; t >= 0; --t) {
+        const VEC z = AS_T(increment)(move, t * stride, shared);
+        VEC z_bar = h[t] * bar, change = {0};
+        h_bar[t] += z * bar;
+        for (i64 m = 1; m <= M; ++m) {
+            const VEC up = child_bar[(m - 1) * chunk + t] * scale[m];
+            change += up;
+            z_bar += h[m * chunk + t] * up;
+            h_bar[m * chunk + t] += z * up;
+        }
+        move_bar[t * stride_bar] += z_bar;
+        bar += change;
+    }
+    return bar;
+}
+
+AS_INLINE VEC AS_T(retreat)(AS_T(backward) *back, i64 level, const void *move, i64 stride,
+                            VEC *move_bar, i64 stride_bar, VEC bar, const int shared)
+{
+    const i64 M = back->tree.plan->degree - level - 1;
+    switch (M) {
+    case 1:
+        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 1);
+    case 2:
+        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 2);
+    case 3:
+        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 3);
+    case 4:
+        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 4);
+    default:
+        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, M);
+    }
+}
+
+static void AS_T(clear_horner_bar)(AS_T(backward) *back, i64 level)
+{
+    const AS_T(sig_plan) *p = back->tree.plan;
+    memset(AS_T(horner_bar)(back, level, 1), 0,
+           sizeof(VEC) * (size_t)((p->degree - level) * p->chunk));
+}
+
+static void AS_T(walk_back)(AS_T(backward) *back, i64 level, i64 node)
+{
+    AS_T(tree) *tree = &back->tree;
+    const AS_T(sig_plan) *p = tree->plan;
+    const i64 d = p->channels, first = p->offset[level - tree->root + 1] + node * d;
+    if (p->degree - level == 2) {
+        back->last_two(back, level, node);
+        return;
+    }
+    const int shared = p->prefix_length > 0;
+    for (i64 a = 0; a < d; ++a) {
+        const void *move = AS_T(from_letter)(tree->increments, a, shared);
+        VEC *bar = back->scratch->adjoint + first + a, *zbar = back->scratch->zbar + a;
+        const VEC s = tree->sig[first + a];
+        if (shared)
+            AS_T(advance_child)(tree, level, move, d, s, 1);
+        else
+            AS_T(advance_child)(tree, level, move, d, s, 0);
+        AS_T(clear_horner_bar)(back, level + 1);
+        AS_T(walk_back)(back, level + 1, node * d + a);
+        *bar = shared ? AS_T(retreat)(back, level, move, d, zbar, d, *bar, 1)
+                      : AS_T(retreat)(back, level, move, d, zbar, d, *bar, 0);
+    }
+}
+
+/* From the root of the tree through the prefixes of the lanes back to the empty word. */
+static void AS_T(chain_back)(AS_T(backward) *back, AS_T(chain) *chain)
+{
+    const AS_T(vjp_scratch) *scratch = back->scratch;
+    const i64 channels = back->tree.plan->channels, steps = back->tree.steps;
+    for (i64 i = back->tree.plan->prefix_length - 1; i >= 0; --i) {
+        AS_T(gather_moves)(&back->tree, chain->letter[i], chain->moves);
+        memset(scratch->moves_adjoint, 0, sizeof(VEC) * (size_t)steps);
+        scratch->chain_adjoint[i] = AS_T(retreat)(
+            back, i, chain->moves, 1, scratch->moves_adjoint, 1, scratch->chain_adjoint[i], 0);
+        for (i64 t = 0; t < steps; ++t)
+            for (int l = 0; l < AS_LANES; ++l)
+                scratch->zbar[t * channels + chain->letter[i][l]][l] +=
+                    scratch->moves_adjoint[t][l];
+    }
+}
+
+/* zbar of a chunk; `state` and back->end are checkpoints at its start and end. */
+static void AS_T(chunk_back)(AS_T(backward) *back, AS_T(chain) *chain, const AS_T(vjp_job) *job,
+                             VEC *state)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const AS_T(vjp_scratch) *scratch = back->scratch;
+    memset(scratch->zbar, 0, sizeof(VEC) * (size_t)(back->tree.steps * p->channels));
+    for (i64 level = 0; level <= p->prefix_length; ++level)
+        AS_T(clear_horner_bar)(back, level);
+    back->tree.sig = state;
+    if (p->prefix_length) {
+        memcpy(scratch->chain, state + job->lower_words, sizeof(VEC) * (size_t)p->prefix_length);
+        chain->sig = scratch->chain;
+        AS_T(walk_chain)(&back->tree, chain);
+    }
+    if (p->levels > 1)
+        AS_T(walk_back)(back, p->prefix_length, 0);
+    else
+        AS_T(product_adjoint)(back, AS_T(horner)(&back->tree, p->prefix_length, 1),
+                              AS_T(horner_bar)(back, p->prefix_length, 1), 1, scratch->adjoint, 1);
+    AS_T(chain_back)(back, chain);
+}
+
+/* ---- From increments to points ------------------------------------------------------------- */
+
+/* zbar of the augmented steps to that of the raw ones, in place: [raw step][dimension]. */
+static void AS_T(fold_increments)(const AS_T(sig_plan) *p, i64 raw_steps, VEC *zbar)
+{
+    if (!p->time_aug && !p->lead_lag)
+        return;
+    const i64 d = p->dimension, c = p->channels;
+    const VEC *from = zbar;
+    for (i64 i = 0; i < raw_steps; ++i, zbar += d, from += p->steps_per_raw * c)
+        for (i64 a = 0; a < d; ++a)
+            zbar[a] = p->lead_lag ? from[d + a] + from[c + a] : from[a];
+}
+
+/* Path lanes: points first + 1 .. first + count of each stretch; zbar has the row after them. */
+static void AS_T(write_points)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes, i64 first,
+                               i64 count, VEC *zbar)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 d = p->dimension, size = count * d;
+    const int ends = p->stretches > 1 && first + count == lanes->longest;
+    REAL *to[AS_LANES];
+    for (int l = 0; l < AS_LANES; ++l) {
+        to[l] = job->out + (lanes->start[l] - job->path) + (first + 1) * d;
+        if (ends && lanes->steps[l] < lanes->longest) /* this lane has no last step */
+            for (i64 a = 0; a < d; ++a)
+                zbar[size - d + a][l] = 0;
+    }
+    const i64 common = ends ? size - d : size; /* the rows that all lanes have */
+    if (common >= AS_LANES) {
+        for (i64 k = 0;; k = as_least(k + AS_LANES, common - AS_LANES)) {
+            VEC r[AS_LANES];
+            AS_UNROLL for (int l = 0; l < AS_LANES; ++l) r[l] = zbar[k + l] - zbar[k + l + d];
+            AS_T(transpose)(r);
+            for (int l = 0; l < lanes->count; ++l)
+                AS_T(store)(to[l] + k, r[l]);
+            if (k + AS_LANES == common)
+                break;
+        }
+    }
+    for (int l = 0; l < lanes->count; ++l) {
+        const i64 size_here = lanes->steps[l] < lanes->longest && ends ? size - d : size;
+        for (i64 k = common >= AS_LANES ? common : 0; k < size_here; ++k)
+            to[l][k] = zbar[k][l] - zbar[k + d][l];
+    }
+}
+
+/* Path lanes: what the first step of each stretch gives to its first point. */
+static void AS_T(write_first_points)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
+                                     const VEC *zbar)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    for (int l = 0; l < lanes->count; ++l) {
+        REAL *to = p->stretches > 1 ? job->edges + (lanes->first + l) * p->dimension
+                                    : job->out + (lanes->start[l] - job->path);
+        for (i64 a = 0; a < p->dimension; ++a)
+            to[a] = -zbar[a][l];
+    }
+}
+
+/* Prefix lanes: adds what a chunk gives to the points of its path. */
+static void AS_T(add_points)(const AS_T(sig_plan) *p, i64 first, i64 count, const VEC *zbar,
+                             REAL *points)
+{
+    const i64 d = p->dimension, size = count * d;
+    REAL *before = points + first * d, *after = before + d;
+    for (i64 k = 0; k < size; k += AS_LANES) {
+        VEC r[AS_LANES], sum = {0};
+        for (i64 l = 0; l < AS_LANES; ++l)
+            r[l] = k + l < size ? zbar[k + l] : (VEC){0};
+        AS_T(transpose)(r);
+        AS_UNROLL for (int l = 0; l < AS_LANES; ++l) sum += r[l];
+        for (i64 l = 0; l < AS_LANES && k + l < size; ++l) {
+            after[k + l] += sum[l];
+            before[k + l] -= sum[l];
+        }
+    }
+}
+
+/* ---- Adjoints at the end of a group -------------------------------------------------------- */
+
+/* adjoint(u) += sum over v of adjoint(uv) after(v): what the stretches that follow give to S of
+ * levels below the last; `after` in lanes. Top level first is not needed: only grad is read. */
+static void AS_T(contract_after)(const AS_T(sig_plan) *p, VEC *adjoint, const VEC *after)
+{
+    for (i64 i = 1; i < p->degree; ++i) /* upwards: words read are longer, hence not yet changed */
+        for (i64 u = 0; u < p->power[i]; ++u) {
+            VEC sum[4] = {adjoint[p->offset[i] + u]};
+            for (i64 k = 1; k <= p->degree - i; ++k) {
+                const VEC *restrict grad = adjoint + p->offset[i + k] + u * p->power[k];
+                const VEC *restrict next = after + p->offset[k];
+                i64 v = 0;
+                for (; v + 4 <= p->power[k]; v += 4)
+                    AS_UNROLL for (int e = 0; e < 4; ++e) sum[e] += grad[v + e] * next[v + e];
+                for (; v < p->power[k]; ++v)
+                    sum[0] += grad[v] * next[v];
+            }
+            adjoint[p->offset[i] + u] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        }
+}
+
+/* Fills the adjoint and the state at the start; `room` holds lower_words VECs. */
+static void AS_T(start_path_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
+                                   VEC *adjoint, VEC *state, VEC *room)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const REAL *grad[AS_LANES], *before[AS_LANES], *after[AS_LANES];
+    for (int l = 0; l < AS_LANES; ++l) {
+        const i64 lane = lanes->first + (l < lanes->count ? l : 0);
+        grad[l] = job->grad + lane / p->stretches * p->row + p->scalar_term;
+        before[l] = job->before + (p->stretches > 1 ? lane * job->lower_words : 0);
+        after[l] = job->after + (p->stretches > 1 ? lane * job->lower_words : 0);
+    }
+    AS_T(load_lanes)(grad, p->words, 0, adjoint);
+    if (p->stretches == 1) {
+        memset(state, 0, sizeof(VEC) * (size_t)job->state);
+        return;
+    }
+    AS_T(load_lanes)(before, job->lower_words, 0, state);
+    AS_T(load_lanes)(after, job->lower_words, 0, room);
+    AS_T(contract_after)(p, adjoint, room);
+}
+
+/* The words below each lane's prefix, and in chain_adjoint its letters': every word in one lane. */
+static void AS_T(start_prefix_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
+                                     VEC *adjoint, VEC *chain_adjoint, VEC *state)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const REAL *grad = job->grad + lanes->path * p->row + p->scalar_term;
+    memset(state, 0, sizeof(VEC) * (size_t)job->state);
+    for (i64 k = 1; k <= p->levels; ++k) {
+        const REAL *rows[AS_LANES];
+        for (int l = 0; l < AS_LANES; ++l)
+            rows[l] = grad + p->offset[p->prefix_length + k] +
+                      (lanes->first_prefix + (l < lanes->count ? l : 0)) * p->power[k];
+        AS_T(load_lanes)(rows, p->power[k], 0, adjoint + p->offset[k]);
+    }
+    for (i64 w = 0; lanes->count < AS_LANES && w < p->tree_words; ++w)
+        for (i64 l = lanes->count; l < AS_LANES; ++l)
+            adjoint[w][l] = 0;
+    for (i64 k = 1; k <= p->prefix_length; ++k) {
+        const i64 below = p->power[p->prefix_length - k];
+        for (int l = 0; l < AS_LANES; ++l) {
+            const i64 prefix = lanes->first_prefix + l;
+            const int mine = l < lanes->count && prefix % below == 0;
+            chain_adjoint[k - 1][l] = mine ? grad[p->offset[k] + prefix / below] : 0;
+        }
+    }
+}
+
+/* ---- One group ----------------------------------------------------------------------------- */
+
+/* What a worker keeps: the backward walk, the forward one of levels < degree, and positions. */
+typedef struct {
+    AS_T(backward) back;
+    AS_T(tree) forward;
+    AS_T(chain) chain;
+    AS_T(lanes) lanes;
+    i64 chunks, loaded; /* of this group; chunk whose increments are in scratch, or -1 */
+} AS_T(vjp_walk);
+
+static i64 AS_T(chunk_start)(const AS_T(vjp_walk) *w, i64 chunk)
+{
+    return w->lanes.longest * chunk / w->chunks;
+}
+
+static void AS_T(load_chunk)(AS_T(vjp_walk) *w, i64 chunk)
+{
+    const AS_T(sig_plan) *p = w->forward.plan;
+    const AS_T(vjp_scratch) *scratch = w->back.scratch;
+    const i64 first = AS_T(chunk_start)(w, chunk), count = AS_T(chunk_start)(w, chunk + 1) - first;
+    w->forward.steps = w->back.tree.steps = count * p->steps_per_raw;
+    if (w->loaded != chunk)
+        AS_T(load_increments)(p, &w->lanes, first, count, scratch->raw, scratch->increments);
+    w->loaded = chunk;
+}
+
+/* The checkpoint after a chunk from the one before it. */
+static void AS_T(advance_state)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, i64 chunk,
+                                const VEC *from, VEC *to)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    AS_T(load_chunk)(w, chunk);
+    memmove(to, from, sizeof(VEC) * (size_t)job->state);
+    w->forward.sig = to;
+    w->chain.sig = to + job->lower_words;
+    AS_T(walk_chain)(&w->forward, &w->chain);
+    if (p->levels > 1)
+        AS_T(walk)(&w->forward);
+}
+
+/* Gradient of one group; prefix lanes add to `points`. Returns whether it was cancelled. */
+static int AS_T(group_back)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, REAL *points)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const AS_T(vjp_scratch) *scratch = w->back.scratch;
+    const i64 block = job->block, d = p->dimension;
+    w->chunks = AS_T(chunk_count)(p, w->lanes.longest);
+    w->loaded = -1;
+    const i64 blocks = as_ceil_div(w->chunks, block);
+    if (p->prefix_length)
+        AS_T(start_prefix_lanes)(job, &w->lanes, scratch->adjoint, scratch->chain_adjoint,
+                                 scratch->coarse);
+    else
+        AS_T(start_path_lanes)(job, &w->lanes, scratch->adjoint, scratch->coarse, scratch->fine);
+    for (i64 i = 0; i < (blocks - 1) * block; ++i) {
+        if (as_cancelled(job->control))
+            return 1;
+        VEC *from = scratch->coarse + i / block * job->state, *to = from + job->state;
+        AS_T(advance_state)(w, job, i, i % block ? to : from, to);
+    }
+    for (i64 b = blocks - 1; b >= 0; --b) {
+        const i64 begin = b * block, end = as_least(begin + block, w->chunks);
+        memcpy(scratch->fine, scratch->coarse + b * job->state,
+               sizeof(VEC) * (size_t)job->state);
+        for (i64 i = begin; i < end; ++i) {
+            if (as_cancelled(job->control))
+                return 1;
+            VEC *from = scratch->fine + (i - begin) * job->state;
+            AS_T(advance_state)(w, job, i, from, from + job->state);
+        }
+        for (i64 i = end - 1; i >= begin; --i) {
+            if (as_cancelled(job->control))
+                return 1;
+            const i64 first = AS_T(chunk_start)(w, i), count = AS_T(chunk_start)(w, i + 1) - first;
+            VEC *state = scratch->fine + (i - begin) * job->state;
+            AS_T(load_chunk)(w, i);
+            w->back.end = state + job->state;
+            AS_T(chunk_back)(&w->back, &w->chain, job, state);
+            AS_T(fold_increments)(p, count, scratch->zbar);
+            if (p->prefix_length) {
+                AS_T(add_points)(p, first, count, scratch->zbar, points);
+                continue;
+            }
+            VEC *after = scratch->zbar + count * d;
+            if (i == w->chunks - 1)
+                memset(after, 0, sizeof(VEC) * (size_t)d);
+            else
+                memcpy(after, scratch->carry, sizeof(VEC) * (size_t)d);
+            AS_T(write_points)(job, &w->lanes, first, count, scratch->zbar);
+            memcpy(scratch->carry, scratch->zbar, sizeof(VEC) * (size_t)d);
+        }
+    }
+    if (!p->prefix_length)
+        AS_T(write_first_points)(job, &w->lanes, scratch->carry);
+    return 0;
+}
+
+/* ---- Driver -------------------------------------------------------------------------------- */
+
+static void AS_T(lay_out_vjp)(const AS_T(vjp_job) *job, AS_T(arena) *arena, AS_T(vjp_scratch) *s)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const int augmented = p->time_aug || p->lead_lag;
+    s->adjoint = AS_T(take)(arena, p->tree_words);
+    s->fine = AS_T(take)(arena, (job->block + 1) * job->state);
+    s->coarse = AS_T(take)(arena, as_ceil_div(job->chunks, job->block) * job->state);
+    s->increments = AS_T(take)(arena, AS_T(increments_size)(p));
+    s->raw = AS_T(take)(arena, augmented ? AS_T(increments_size)(p) : 0);
+    s->zbar = AS_T(take)(arena, p->chunk * p->channels + p->dimension);
+    s->carry = AS_T(take)(arena, p->dimension);
+    s->horner = AS_T(take)(arena, AS_T(horner_size)(p));
+    s->horner_adjoint = AS_T(take)(arena, AS_T(horner_size)(p));
+    s->children = AS_T(take)(arena, p->chunk * AS_CHILDREN_AT_ONCE);
+    s->children_adjoint = AS_T(take)(arena, p->chunk * AS_CHILDREN_AT_ONCE);
+    s->moves = AS_T(take)(arena, p->prefix_length ? p->chunk : 0);
+    s->moves_adjoint = AS_T(take)(arena, p->prefix_length ? p->chunk : 0);
+    s->chain = AS_T(take)(arena, p->prefix_length);
+    s->chain_adjoint = AS_T(take)(arena, p->prefix_length);
+}
+
+/* Runs body(worker state, job) with scratch memory; a worker of all phases that walk groups. */
+static void AS_T(with_scratch)(AS_T(vjp_job) *job, void (*body)(AS_T(vjp_walk) *, AS_T(vjp_job) *))
+{
+    const AS_T(sig_plan) *p = job->plan;
+    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
+    AS_T(vjp_scratch) scratch;
+    AS_T(arena) measured = {0};
+    AS_T(lay_out_vjp)(job, &measured, &scratch);
+    AS_T(arena) arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
+    if (!arena.base) {
+        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    AS_T(lay_out_vjp)(job, &arena, &scratch);
+    AS_T(vjp_walk) walk;
+    walk.chain.moves = scratch.moves;
+    walk.back.scratch = &scratch;
+    AS_T(start_tree)(&walk.forward, p, p->degree - 1, scratch.horner, scratch.children,
+                     scratch.increments);
+    walk.back.tree = walk.forward;
+    walk.back.tree.top = p->degree;
+    AS_T(choose_adjoint_tail)(&walk.back);
+    body(&walk, job);
+    as_free_scratch(stack, arena.base);
+}
+
+/* Signatures of all stretches, levels < degree, into both before and after. */
+static void AS_T(sum_stretches)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    VEC *state = w->back.scratch->fine;
+    for (i64 g; (g = as_next_unit(&job->next)) < p->groups;) {
+        AS_T(lanes_of_group)(p, job->path, g, &w->lanes);
+        w->chunks = AS_T(chunk_count)(p, w->lanes.longest);
+        w->loaded = -1;
+        memset(state, 0, sizeof(VEC) * (size_t)job->state);
+        for (i64 i = 0; i < w->chunks; ++i) {
+            if (as_cancelled(job->control))
+                return;
+            AS_T(advance_state)(w, job, i, state, state);
+        }
+        const i64 first = w->lanes.first * job->lower_words;
+        AS_T(store_lanes)(state, job->lower_words, (int)w->lanes.count, job->lower_words,
+                          job->before + first);
+        memcpy(job->after + first, job->before + first,
+               sizeof(REAL) * (size_t)(w->lanes.count * job->lower_words));
+    }
+}
+
+static void AS_T(sum_stretches_worker)(void *job)
+{
+    AS_T(with_scratch)(job, AS_T(sum_stretches));
+}
+
+/* Per path: before[q] = product of the stretches before q, after[q] = of those after it. */
+static void AS_T(products_worker)(void *argument)
+{
+    AS_T(vjp_job) *job = argument;
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 words = job->lower_words, top = p->degree - 1;
+    const size_t bytes = sizeof(REAL) * (size_t)words;
+    REAL *product = malloc(2 * bytes);
+    if (!product) {
+        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    REAL *longer = product + words;
+    for (i64 b; (b = as_next_unit(&job->next)) < p->batch && !as_cancelled(job->control);) {
+        REAL *before = job->before + b * p->stretches * words;
+        REAL *after = job->after + b * p->stretches * words;
+        memset(before, 0, bytes);
+        for (i64 q = 1; q < p->stretches; ++q) {
+            memcpy(before + q * words, before + (q - 1) * words, bytes);
+            AS_T(chen_rows)(p, top, before + q * words, after + (q - 1) * words);
+        }
+        memset(product, 0, bytes);
+        for (i64 q = p->stretches - 1; q >= 0; --q) {
+            memcpy(longer, after + q * words, bytes);
+            memcpy(after + q * words, product, bytes);
+            AS_T(chen_rows)(p, top, longer, product);
+            memcpy(product, longer, bytes);
+        }
+    }
+    free(product);
+}
+
+static void AS_T(path_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+{
+    for (i64 g; (g = as_next_unit(&job->next)) < job->plan->groups;) {
+        AS_T(lanes_of_group)(job->plan, job->path, g, &w->lanes);
+        if (AS_T(group_back)(w, job, NULL))
+            return;
+        as_count(job->control, AS_T(paths_finished)(job->plan, &w->lanes));
+    }
+}
+
+static void AS_T(prefix_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 size = p->length * p->dimension, groups = p->groups_per_path;
+    for (i64 unit; (unit = as_next_unit(&job->next)) < p->batch * job->runs;) {
+        const i64 b = unit / job->runs, run = unit % job->runs;
+        REAL *points = run ? job->partial + ((run - 1) * p->batch + b) * size
+                           : job->out + b * size;
+        memset(points, 0, sizeof(REAL) * (size_t)size);
+        for (i64 g = run * groups / job->runs; g < (run + 1) * groups / job->runs; ++g) {
+            AS_T(lanes_of_group)(p, job->path, b * groups + g, &w->lanes);
+            AS_T(set_prefixes)(p, &w->lanes, &w->chain);
+            if (AS_T(group_back)(w, job, points))
+                return;
+        }
+        as_count(job->control, run == job->runs - 1);
+    }
+}
+
+static void AS_T(vjp_worker)(void *argument)
+{
+    AS_T(vjp_job) *job = argument;
+    AS_T(with_scratch)
+    (job, job->plan->prefix_length ? AS_T(prefix_lanes_back) : AS_T(path_lanes_back));
+}
+
+/* The first point of a stretch is the last of the one before it: both gave to it. */
+static void AS_T(add_edges)(const AS_T(vjp_job) *job)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    const i64 d = p->dimension;
+    for (i64 lane = 0; lane < p->batch * p->stretches; ++lane) {
+        const i64 stretch = lane % p->stretches;
+        REAL *to = job->out + (lane / p->stretches * p->length + AS_T(stretch_start)(p, stretch)) * d;
+        for (i64 a = 0; a < d; ++a)
+            to[a] = (stretch ? to[a] : 0) + job->edges[lane * d + a];
+    }
+}
+
+/* Sizes of checkpoints and runs, and the memory of the job; 0 when there is none. */
+static int AS_T(prepare_vjp)(AS_T(vjp_job) *job)
+{
+    const AS_T(sig_plan) *p = job->plan;
+    job->lower_words = p->offset[p->levels];
+    job->state = job->lower_words + p->prefix_length;
+    job->chunks = AS_T(chunk_count)(p, as_ceil_div(p->raw_steps, p->stretches));
+    job->block = job->chunks;
+    if (job->chunks * job->state * (i64)sizeof(VEC) > AS_CHECKPOINT_BYTES) {
+        job->block = 1;
+        while (job->block * job->block < job->chunks)
+            ++job->block;
+    }
+    const i64 lanes = p->batch * p->stretches;
+    if (p->stretches > 1) {
+        job->before = malloc(sizeof(REAL) * (size_t)(lanes * job->lower_words));
+        job->after = malloc(sizeof(REAL) * (size_t)(lanes * job->lower_words));
+        job->edges = malloc(sizeof(REAL) * (size_t)(lanes * p->dimension));
+        return job->before && job->after && job->edges;
+    }
+    job->runs = 1;
+    if (p->prefix_length && p->batch < 2 * p->threads && p->batch % p->threads)
+        job->runs = as_least(p->threads, p->groups_per_path);
+    if (job->runs > 1) {
+        const i64 size = p->batch * p->length * p->dimension;
+        job->partial = malloc(sizeof(REAL) * (size_t)((job->runs - 1) * size));
+        return job->partial != NULL;
+    }
+    return 1;
+}
+
+static void AS_T(run_phase)(AS_T(vjp_job) *job, void (*worker)(void *))
+{
+    if (job->failed || as_cancelled(job->control))
+        return;
+    job->next = 0;
+    as_run_workers(worker, job, job->plan->threads);
+}
+
+static int AS_T(walk_gradients)(const AS_T(sig_plan) *p, const REAL *grad, const REAL *path,
+                                REAL *out, i64 *control)
+{
+    AS_T(vjp_job)
+    job = {.plan = p, .grad = grad, .path = path, .out = out, .control = control};
+    job.failed = !AS_T(prepare_vjp)(&job);
+    if (p->stretches > 1) {
+        AS_T(run_phase)(&job, AS_T(sum_stretches_worker));
+        AS_T(run_phase)(&job, AS_T(products_worker));
+    }
+    AS_T(run_phase)(&job, AS_T(vjp_worker));
+    if (!job.failed && !as_cancelled(control)) {
+        if (p->stretches > 1)
+            AS_T(add_edges)(&job);
+        const i64 size = p->batch * p->length * p->dimension;
+        for (i64 r = 0; r < job.runs - 1; ++r)
+            for (i64 i = 0; i < size; ++i)
+                out[i] += job.partial[r * size + i];
+    }
+    free(job.before);
+    free(job.after);
+    free(job.edges);
+    free(job.partial);
+    return job.failed ? AS_OUT_OF_MEMORY : AS_OK;
+}
+
+/* Where the signature is a function of the displacement only the end points matter. */
+static void AS_T(vjp_of_displacement)(const AS_T(sig_plan) *p, const REAL *grad, const REAL *path,
+                                      REAL *out, i64 *control)
+{
+    const i64 d = p->dimension, size = p->length * d;
+    for (i64 b = 0; b < p->batch && !as_cancelled(control); ++b) {
+        const REAL *g = grad + b * p->row + p->scalar_term;
+        REAL *points = out + b * size;
+        memset(points, 0, sizeof(REAL) * (size_t)size);
+        for (i64 a = 0; a < d && p->raw_steps && p->degree; ++a) {
+            double sum = 0;
+            if (p->degree == 1)
+                sum = (double)g[a] + (p->lead_lag ? (double)g[d + a] : 0);
+            else {
+                const double step = (double)AS_T(displacement)(p, path + b * size, 0);
+                double level = 1;
+                for (i64 k = 1; k <= p->degree; ++k) {
+                    sum += (double)g[k - 1] * level;
+                    level *= step / (double)k;
+                }
+            }
+            points[a] = (REAL)-sum;
+            points[p->raw_steps * d + a] = (REAL)sum;
+        }
+        as_count(control, 1);
+    }
+}
+
+int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length,
+                           i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time,
+                           i64 scalar_term, int threads, i64 *control)
+{
+    AS_T(sig_plan) plan;
+    AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
+                   scalar_term, threads);
+    int status = AS_OK;
+    if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
+        AS_T(vjp_of_displacement)(&plan, grad, path, out, control);
+    else {
+        const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
+        AS_T(plan_lanes)(&plan, 16 << 10, lower);
+        status = AS_T(walk_gradients)(&plan, grad, path, out, control);
+    }
+    return as_cancelled(control) ? AS_CANCELLED : status;
 }

@@ -25,11 +25,19 @@
 
 #ifndef ARRAYSIG_SIGNATURE_LIMITS
 #define ARRAYSIG_SIGNATURE_LIMITS
-#define AS_MAX_DEGREE 64                /* two channels to degree 63 exceed 64-bit words */
-#define AS_STACK_SCRATCH (i64)(32 << 10) /* scratch up to this size lives on the stack */
-#define AS_PATH_LANES_BYTES (1 << 20)   /* path lanes keep AS_LANES signatures within this size */
-#define AS_SMALL_WORK 60000             /* vector operations that one thread does at once */
-#define AS_SEGMENT 4096                 /* steps after which float32 sums are combined by Chen */
+#define AS_MAX_DEGREE 64         /* two channels to degree 63 exceed 64-bit words */
+#define AS_STACK_SCRATCH 32768 /* scratch up to this many bytes lives on the stack */
+#define AS_SMALL_WORK 60000      /* vector operations that one thread does sooner than a team */
+/* Limits that a test build lowers, to reach with small cases what large ones do. */
+#ifndef AS_PATH_LANES_BYTES
+#define AS_PATH_LANES_BYTES 1048576 /* path lanes keep AS_LANES signatures within this size */
+#endif
+#ifndef AS_SEGMENT
+#define AS_SEGMENT 4096 /* steps after which sums start anew, to be combined by Chen's product */
+#endif
+#ifndef AS_CHECKPOINT_BYTES
+#define AS_CHECKPOINT_BYTES 4194304 /* checkpoints of the gradient, per thread */
+#endif
 
 static inline i64 as_least(i64 a, i64 b) { return a < b ? a : b; }
 static inline i64 as_most(i64 a, i64 b) { return a > b ? a : b; }
@@ -48,7 +56,7 @@ static inline void as_run_workers(void (*worker)(void *), void *job, i64 threads
 
 /* Scratch of a worker: `stack` when that is large enough, else from the heap; NULL when there is
  * no memory. */
-static inline char *as_scratch(char *stack, i64 size)
+static inline void *as_scratch(char *stack, i64 size)
 {
     if (size <= AS_STACK_SCRATCH)
         return stack;
@@ -56,9 +64,9 @@ static inline char *as_scratch(char *stack, i64 size)
     return aligned_alloc(AS_ALIGNMENT, (size_t)rounded);
 }
 
-static inline void as_free_scratch(char *stack, char *memory)
+static inline void as_free_scratch(char *stack, void *memory)
 {
-    if (memory != stack)
+    if (memory != (void *)stack)
         free(memory);
 }
 
@@ -84,6 +92,19 @@ typedef struct {
     i64 power[AS_MAX_DEGREE + 1];   /* channels^k */
     i64 offset[AS_MAX_DEGREE + 2];  /* words before level k, k = 1 .. degree + 1 */
 } AS_T(sig_plan);
+
+/* Scratch memory that is laid out twice: without a base to measure it, then over memory. */
+typedef struct {
+    VEC *base;
+    i64 used;
+} AS_T(arena);
+
+static VEC *AS_T(take)(AS_T(arena) *arena, i64 count)
+{
+    VEC *at = arena->base ? arena->base + arena->used : NULL;
+    arena->used += count;
+    return at;
+}
 
 /* Lanes of a group: raw first points, raw steps, and where the results go. */
 typedef struct {

@@ -362,20 +362,18 @@ static void AS_T(walk)(AS_T(tree) *tree)
 /* The chain of nodes from the empty word to the prefixes of a group's lanes. */
 typedef struct {
     i64 letter[AS_MAX_DEGREE][AS_LANES]; /* of each lane's prefix */
-    VEC sig[AS_MAX_DEGREE];              /* S of the first 1, 2, ... letters */
+    VEC *sig;                            /* S of the first 1, 2, ... letters */
     VEC *moves;                          /* increments of one letter of each lane, [step] */
 } AS_T(chain);
 
-static void AS_T(start_chain)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes,
+static void AS_T(set_prefixes)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes,
                               AS_T(chain) *chain)
 {
-    for (i64 i = 0; i < p->prefix_length; ++i) {
-        chain->sig[i] = (VEC){0};
+    for (i64 i = 0; i < p->prefix_length; ++i)
         for (int l = 0; l < AS_LANES; ++l) {
             const i64 prefix = lanes->first_prefix + (l < lanes->count ? l : 0);
             chain->letter[i][l] = prefix / p->power[p->prefix_length - 1 - i] % p->channels;
         }
-    }
 }
 
 static void AS_T(gather_moves)(const AS_T(tree) *tree, const i64 *letter, VEC *moves)

@@ -1,8 +1,8 @@
 /* Augmented paths and their adjoint (layouts in path.h), in parallel over the batch. */
 
-int AS_ENTRY_NAME(transform_path)(const REAL *path, REAL *out, i64 batch, i64 length,
-                                  i64 dimension, i64 time_aug, i64 lead_lag, double end_time,
-                                  int threads, i64 *control)
+int AS_ENTRY_NAME(transform_path)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
+                                  i64 time_aug, i64 lead_lag, double end_time, int threads,
+                                  i64 *control)
 {
     const i64 points = AS_T(as_points)(length, lead_lag != 0);
     const i64 channels = AS_T(as_channels)(dimension, time_aug != 0, lead_lag != 0);
@@ -41,9 +41,8 @@ int AS_ENTRY_NAME(transform_path_vjp)(const REAL *grad, REAL *out, i64 batch, i6
             continue;
         for (i64 i = 0; i < length; ++i)
             for (i64 c = 0; c < dimension; ++c)
-                out[(b * length + i) * dimension + c] =
-                    AS_T(as_point_adjoint)(grad + b * points * channels, i, c, points, channels,
-                                           dimension, lead_lag != 0);
+                out[(b * length + i) * dimension + c] = AS_T(as_point_adjoint)(
+                    grad + b * points * channels, i, c, points, channels, dimension, lead_lag != 0);
         as_count(control, 1);
     }
     return as_cancelled(control) ? AS_CANCELLED : AS_OK;

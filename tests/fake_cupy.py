@@ -142,7 +142,9 @@ class FakeKernel:
     def max_dynamic_shared_size_bytes(self) -> int:
         """An attribute of the function on the current device."""
         device = self.module.cupy.current
-        return next((n for d, n in reversed(self.raised) if d == device), DEFAULT_DYNAMIC_SHARED)
+        return next(
+            (n for d, n in reversed(self.raised) if d == device), DEFAULT_DYNAMIC_SHARED
+        )
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
@@ -160,11 +162,15 @@ class FakeKernel:
         """Run to the end."""
         cupy = self.module.cupy
         pointer = None if stream is None else stream.ptr
-        cupy.launches.append(Launch(self.name, grid, block, shared_mem, pointer, cupy.current))
+        cupy.launches.append(
+            Launch(self.name, grid, block, shared_mem, pointer, cupy.current)
+        )
         assert min(grid) > 0, "CuPy launches one block for none"
         assert shared_mem <= self.max_dynamic_shared_size_bytes
         values = [self._pointer(a) if type(a) is np.uint64 else a for a in args]
-        cupy.emulator.launch(self.module, self.name, grid, block, values, shared_mem, None)
+        cupy.emulator.launch(
+            self.module, self.name, grid, block, values, shared_mem, None
+        )
 
     def _pointer(self, address: np.uint64) -> Pointer:
         array = self.module.cupy.arrays[int(address)]

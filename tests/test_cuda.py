@@ -145,12 +145,17 @@ def test_stream_and_allocator_of_the_caller(cupy: FakeCupy) -> None:
     memory = Memory(empty, 0, 4711, 2**30)
     path = normal(2, 5, 3)
     attrs = (False, False, 1.0, 1)
-    out = dispatch.execute(transform_path, [cupy.asarray(path)], attrs, memory, "float32")
+    out = dispatch.execute(
+        transform_path, [cupy.asarray(path)], attrs, memory, "float32"
+    )
     assert np.array_equal(out.values, path)
     assert cupy.launches == [Launch("transform_path", (1,), (256,), 0, 4711, 0)]
     launcher = Launcher(cupy_device("f", 0), memory, "float32")
     scratch = launcher.scratch((2, 3)), launcher.scratch((4,), "int64")
-    assert [(s.shape, s.dtype) for s in scratch] == [((2, 3), "float32"), ((4,), "int64")]
+    assert [(s.shape, s.dtype) for s in scratch] == [
+        ((2, 3), "float32"),
+        ((4,), "int64"),
+    ]
     assert allocated == [((2, 5, 3), "float32"), ((2, 3), "float32"), ((4,), "int64")]
     assert all(s.address in cupy.arrays for s in scratch)
 
@@ -185,14 +190,18 @@ def test_numbers_have_exact_types(cupy: FakeCupy) -> None:
     launcher = Launcher(cupy_device("f", 0), memory, "float32")
     assert launcher.real(2.5).dtype == np.float32
     x = cupy.asarray(start(32))
-    launcher.launch(PLANTED, "scan_right", (1,), (32,), (Pointer(x.data.ptr, "float32", (32,)), 32))
+    launcher.launch(
+        PLANTED, "scan_right", (1,), (32,), (Pointer(x.data.ptr, "float32", (32,)), 32)
+    )
     np.testing.assert_allclose(x.values, np.cumsum(start(32)))
 
 
 def test_results_larger_than_the_device(cupy: FakeCupy) -> None:
     """Refused before anything is allocated."""
     path = cupy.asarray(normal(2**10, 2**9, 2))
-    with pytest.raises(MemoryError, match=r"takes 0\.01951 GiB, more than the 0\.01562 GiB"):
+    with pytest.raises(
+        MemoryError, match=r"takes 0\.01951 GiB, more than the 0\.01562 GiB"
+    ):
         transform_path(path, True, True, 1.0, 1)
     assert list(cupy.arrays.values()) == [path]
 
@@ -202,7 +211,9 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     forget()
     memory = Memory(np.empty, 0, 4711, 2**30)
-    message = r"^transform_path: CUDA arrays need CuPy.*pip install 'arraysig\[cuda13\]'"
+    message = (
+        r"^transform_path: CUDA arrays need CuPy.*pip install 'arraysig\[cuda13\]'"
+    )
     with pytest.raises(ImportError, match=message) as caught:
         dispatch.execute(
             transform_path, [normal(2, 5, 3)], (False, False, 1.0, 1), memory, "float32"

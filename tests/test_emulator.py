@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
 import functools
 import itertools
 import os
@@ -13,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arraysig._core import dispatch
-from arraysig._core.cuda import KernelSource, Pointer
+from arraysig._core import cuda, dispatch
+from arraysig._core.cuda import KernelSource, Launcher, Pointer
+from arraysig._core.dispatch import NUMPY
+from arraysig._core.op import OPS
 from arraysig._ops.transforms import transform_path, transform_path_vjp
 
 from .emulator import EmulatedDevice, EmulatorError, emulated, sanitizer_environment
@@ -30,7 +34,9 @@ def python(flavor: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     if flavor == "asan":
         environment |= sanitizer_environment()
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True
+    )
 
 
 @functools.cache
@@ -56,7 +62,17 @@ def results() -> dict[str, Any]:
         "dynamic_shared_right": replaced(*x[31::-1]),
         "fill_right": np.ones(64),
         "add_with_atomic": replaced(128.5),
-        "features": warp + 500 + 1000 + 16 + up + 64 + 1.5 * (63 - t) + 8 + 32 + sign + 0.5,
+        "features": warp
+        + 500
+        + 1000
+        + 16
+        + up
+        + 64
+        + 1.5 * (63 - t)
+        + 8
+        + 32
+        + sign
+        + 0.5,
         "static_shared": replaced(*np.ones(32)),
     }
 
@@ -95,7 +111,10 @@ def test_races_are_found(name: str, order: int) -> None:
 def test_missing_barriers_change_values(name: str) -> None:
     """In some order, without the race detector."""
     right = results()[f"{name}_right"]
-    got = [run(f"{name}_without_barrier", EmulatedDevice("fast", order)) for order in (0, 1, 2)]
+    got = [
+        run(f"{name}_without_barrier", EmulatedDevice("fast", order))
+        for order in (0, 1, 2)
+    ]
     assert not all(np.allclose(values, right) for values in got)
 
 
@@ -196,12 +215,21 @@ def test_sanitizers_refuse_a_process_without_them() -> None:
 
 ARGUMENTS: dict[str, tuple[tuple[Any, ...], str]] = {
     "too few": ((None,), "1 arguments for 2 parameters"),
-    "wrong dtype": ((Pointer(64, "float64", (1,)), np.int64(1)), r"parameter 0 is float32 \*, got"),
+    "wrong dtype": (
+        (Pointer(64, "float64", (1,)), np.int64(1)),
+        r"parameter 0 is float32 \*, got",
+    ),
     "int32 for int64": ((None, np.int32(1)), "parameter 1 is int64, got"),
     "Python int": ((None, 1), "parameter 1 is int64, got 1"),
-    "pointer for number": ((None, Pointer(64, "int64", (1,))), "parameter 1 is int64, got"),
+    "pointer for number": (
+        (None, Pointer(64, "int64", (1,))),
+        "parameter 1 is int64, got",
+    ),
     "null for number": ((None, None), "parameter 1 is int64, got None"),
-    "number for pointer": ((np.float32(1), np.int64(1)), r"parameter 0 is float32 \*, got"),
+    "number for pointer": (
+        (np.float32(1), np.int64(1)),
+        r"parameter 0 is float32 \*, got",
+    ),
 }
 
 
@@ -221,7 +249,12 @@ GEOMETRY: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, str]] = {
     "deep block": ((1,), (1, 1, 65), 0, "a block needs"),
     "four dimensions": ((1,), (1, 1, 1, 1), 0, "no size of a grid or block"),
     "dynamic shared": ((1,), (32,), 1025, "more dynamic shared memory"),
-    "both shared": ((1,), (32,), 1000, "256 bytes of static and 1000 of dynamic shared memory"),
+    "both shared": (
+        (1,),
+        (32,),
+        1000,
+        "256 bytes of static and 1000 of dynamic shared memory",
+    ),
 }
 
 
@@ -252,7 +285,9 @@ def test_launchers_raise_the_limit_for_dynamic_shared_memory_only() -> None:
     args = (Pointer(x.ctypes.data, "float32", x.shape), np.int64(64))
 
     def launch(shared: int) -> None:
-        EmulatedDevice().launch(source, "static_shared", (1,), (32,), args, shared, None)
+        EmulatedDevice().launch(
+            source, "static_shared", (1,), (32,), args, shared, None
+        )
 
     launch(49152 - 256)
     launch(49152 + 1)
@@ -306,16 +341,41 @@ def test_float_denormals_are_flushed() -> None:
         assert np.float32(tiny) * np.float32(0.5) == tiny / 2
 
 
-def test_outputs_and_scratch_start_as_nan() -> None:
-    """And host arrays go back to the processor's kernels afterwards."""
-    plain = dispatch.NUMPY
-    with emulated(), emulated() as device:
-        assert dispatch.emulate(device) is device
-        for shape in ((), (0,), (2, 3)):
-            assert np.isnan(dispatch.NUMPY.empty(shape, "float32")).all()
-        assert dispatch.NUMPY.empty((2,), "int64").tolist() == [-1, -1]
-    assert dispatch.NUMPY is plain
-    assert dispatch.emulate(None) is None
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_outputs_and_scratch_start_as_nan(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kernel does not write shows, for every library."""
+    path: Any = np.zeros((2, 3, 4), np.float32)
+    if library == "torch":
+        path = pytest.importorskip("torch").from_numpy(path)
+    scratch = []
+
+    def launch(gpu: Launcher, *rest: Any) -> None:
+        scratch.append(gpu.scratch((2, 3)))
+        numbers = (ctypes.c_float * 6).from_address(scratch[0].address)
+        assert np.isnan(list(numbers)).all()
+
+    op = dataclasses.replace(transform_path, launch=launch)
+    monkeypatch.setitem(OPS, "transform_path", transform_path)
+    memory = NUMPY
+    if library == "torch":
+        from arraysig._core.torch_bridge import _HOST as memory
+    with emulated():
+        out = dispatch.execute(op, [path], (False, False, 1.0, 1), memory, "float32")
+    assert np.isnan(np.asarray(out)).all()
+    assert scratch
+
+
+def test_emulation_ends() -> None:
+    """Also in the middle of another one."""
+    run = cuda.run
+    with emulated() as outer:
+        with emulated() as inner:
+            assert dispatch._emulated is inner
+        assert dispatch._emulated is outer
+    assert dispatch._emulated is None
+    assert cuda.run is run
 
 
 FLAGS = list(itertools.product((False, True), (False, True)))
@@ -343,14 +403,19 @@ def check_transforms(**options: Any) -> None:
                 got = transform_path(path, time, lead_lag, 2.0, 1)
                 right = sliced(path, time, lead_lag, 2.0)
                 assert got.dtype == dtype
-                np.testing.assert_allclose(got, right, rtol=4 * float(np.finfo(dtype).eps))
+                np.testing.assert_allclose(
+                    got, right, rtol=4 * float(np.finfo(dtype).eps)
+                )
                 grad = rng.normal(size=got.shape).astype(dtype)
                 adjoint = transform_path_vjp(grad, time, lead_lag, 1)
             assert adjoint.shape == path.shape
             other = rng.normal(size=shape).astype(dtype)
             product = (sliced(other, time, lead_lag, 0.0) * grad).sum()
             scale = np.abs(other).sum() + 1
-            assert abs((adjoint * other).sum() - product) < 20 * np.finfo(dtype).eps * scale
+            assert (
+                abs((adjoint * other).sum() - product)
+                < 20 * np.finfo(dtype).eps * scale
+            )
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
@@ -392,12 +457,16 @@ def test_processes_may_build_at_once(tmp_path: Path) -> None:
     ]
     assert [p.communicate()[0] for p in processes] == [b"128.5\n"] * 3
     left = [path.name for path in tmp_path.glob("*/*")]
-    assert sorted(name.partition("-")[0] for name in left) == ["kernel", "runtime"], left
+    assert sorted(name.partition("-")[0] for name in left) == ["kernel", "runtime"], (
+        left
+    )
 
 
 def test_library_sources_are_complete() -> None:
     """Every .cu of the library names its kernels in the one way that the emulator looks for."""
     for path in (ROOT / "arraysig" / "_kernels").glob("*.cu"):
         text = path.read_text(encoding="utf-8")
-        assert text.count("__global__") == text.count('extern "C" __global__'), path.name
+        assert text.count("__global__") == text.count('extern "C" __global__'), (
+            path.name
+        )
         assert KernelSource(path.name, ()).code()

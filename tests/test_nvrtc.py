@@ -41,7 +41,9 @@ class Case(NamedTuple):
 
 def _transforms() -> Iterator[tuple[str, Case]]:
     shapes = ((1, 2, 1), (256, 1000, 4), (100_000, 2, 3), (3, 1_000_000, 33))
-    for shape, time, lead_lag in itertools.product(shapes, (False, True), (False, True)):
+    for shape, time, lead_lag in itertools.product(
+        shapes, (False, True), (False, True)
+    ):
         yield "transform_path", Case((shape,), (time, lead_lag, 1.0, 1))
         plan = OPS["transform_path"].plan(shape, time, lead_lag, 1.0, 1)
         yield "transform_path_vjp", Case((plan.outs[0].shape,), (time, lead_lag, 1))
@@ -99,15 +101,21 @@ class Recorder:
     ) -> None:
         """Check the geometry and note the launch."""
         where = f"{name} {source}: grid {grid}, block {block}"
-        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
-            where
+        assert all(
+            n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)
+        ), where
+        assert all(
+            n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)
+        ), where
+        assert shared <= self.shared_memory, (
+            f"{where}, {shared} bytes of dynamic shared memory"
         )
-        assert all(n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)), where
-        assert shared <= self.shared_memory, f"{where}, {shared} bytes of dynamic shared memory"
         threads = math.prod(block)
         assert 0 < threads <= 1024, where
         before = self.uses.get((source, name), Use(0, 0))
-        self.uses[source, name] = Use(max(before.threads, threads), max(before.shared, shared))
+        self.uses[source, name] = Use(
+            max(before.threads, threads), max(before.shared, shared)
+        )
 
 
 class _Nowhere(NamedTuple):
@@ -132,15 +140,19 @@ def recorded(op: str, shared_memory: int) -> dict[tuple[KernelSource, str], Use]
         plan = OPS[op].plan(*case.shapes, *case.attrs)
         ins = [Pointer(256, dtype, shape) for shape in case.shapes]
         outs = [Pointer(256, spec.dtype or dtype, spec.shape) for spec in plan.outs]
-        OPS[op].launch(launcher, ins, outs, plan, *OPS[op].kernel_attrs(case.attrs))
+        OPS[op].launch(launcher, ins, outs, plan, *case.attrs[:-1])
         assert device.uses, f"{op} launches nothing for {case}"
         for key, use in device.uses.items():
             before = uses.get(key, Use(0, 0))
-            uses[key] = Use(max(before.threads, use.threads), max(before.shared, use.shared))
+            uses[key] = Use(
+                max(before.threads, use.threads), max(before.shared, use.shared)
+            )
     return uses
 
 
-def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int) -> Iterator[str]:
+def problems(
+    module: Module, float_only: bool, uses: dict[str, Use], shared: int
+) -> Iterator[str]:
     """What is wrong with a compiled source, where a block may have `shared` bytes."""
     if float_only and module.uses_double():
         yield "double precision in a float build"
@@ -191,7 +203,8 @@ def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
 
 NOT_YET = pytest.mark.xfail(raises=NotImplementedError, strict=True)
 OPERATIONS = [
-    pytest.param(op, marks=NOT_YET if op in ("sig", "sig_vjp") else ()) for op in sorted(OPS)
+    pytest.param(op, marks=NOT_YET if op in ("sig", "sig_vjp") else ())
+    for op in sorted(OPS)
 ]
 
 
@@ -258,9 +271,21 @@ WASTE: dict[str, tuple[str, Use, list[str]]] = {
     "stack": (STACK, Use(1, 0), ["kernel has a stack frame of "]),
     "spill": (SPILL, Use(1024, 0), ["kernel spills ", "kernel has a stack frame of "]),
     "double": (DOUBLE, Use(1, 0), ["double precision in a float build"]),
-    "shared": (FINE, Use(256, 163 * 1024 - 1023), [r"kernel needs 1024 \+ 165889 bytes of shared"]),
-    "more than default": (FINE, Use(256, 49152), [r"kernel can not be launched with 1024 \+ 4"]),
-    "registers": (FINE, Use(65536, 0), [r"kernel needs \d+ registers for 65536 threads"]),
+    "shared": (
+        FINE,
+        Use(256, 163 * 1024 - 1023),
+        [r"kernel needs 1024 \+ 165889 bytes of shared"],
+    ),
+    "more than default": (
+        FINE,
+        Use(256, 49152),
+        [r"kernel can not be launched with 1024 \+ 4"],
+    ),
+    "registers": (
+        FINE,
+        Use(65536, 0),
+        [r"kernel needs \d+ registers for 65536 threads"],
+    ),
 }
 
 

@@ -145,10 +145,10 @@ def non_negative_int(function: str, name: str, value: Any) -> int:
 
 def positive_int(function: str, name: str, value: Any) -> int:
     """An integer of at least 1."""
-    value = non_negative_int(function, name, value)
-    if value == 0:
+    number = non_negative_int(function, name, value)
+    if number == 0:
         raise ValueError(f"{function}: `{name}` must be a positive integer, got 0")
-    return value
+    return number
 
 
 def flag(function: str, name: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -189,6 +190,33 @@ def cupy_device(function: str, ordinal: int) -> CupyDevice:
             f"{function}: CUDA arrays need CuPy, which compiles and launches the kernels: "
             "python -m pip install 'arraysig[cuda13]' (or 'arraysig[cuda12]')"
         ) from error
+
+
+def find() -> tuple[Any, str]:
+    """CuPy where it can be imported, else None; and why CUDA arrays can not be used, or ""."""
+    if find_spec("cupy") is None:
+        return None, "CuPy is not installed"
+    try:
+        import cupy
+    except Exception as error:  # a broken installation may raise anything
+        return None, f"CuPy does not import, {type(error).__name__}: {error}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return cupy, f"no usable GPU, {error}"
+    return cupy, "" if count else "no GPU"
+
+
+def upload(array: Any) -> Any:
+    """Copy `array` to the current CUDA device."""
+    import cupy
+
+    return cupy.asarray(array)
+
+
+def download(array: Any) -> Any:
+    """Copy a CuPy array to host memory, once the kernels that write it have finished."""
+    return array.get()
 
 
 class _Stream(NamedTuple):

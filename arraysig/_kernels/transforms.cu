@@ -22,9 +22,9 @@ extern "C" __global__ void transform_path(const REAL *__restrict__ path, REAL *_
     }
 }
 
-extern "C" __global__ void transform_path_vjp(const REAL *__restrict__ grad,
-                                              REAL *__restrict__ out, i64 total, i64 length,
-                                              i64 dimension, i64 time_aug, i64 lead_lag)
+extern "C" __global__ void transform_path_vjp(const REAL *__restrict__ grad, REAL *__restrict__ out,
+                                              i64 total, i64 length, i64 dimension, i64 time_aug,
+                                              i64 lead_lag)
 {
     const i64 points = as_points(length, lead_lag != 0);
     const i64 channels = as_channels(dimension, time_aug != 0, lead_lag != 0);

@@ -20,12 +20,19 @@ What only a GPU can show: speed, contraction to fused multiply-adds, weak memory
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import ctypes
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from arraysig._core import dispatch
+from arraysig._core import cuda, dispatch
+from arraysig._core.dispatch import Memory
+from arraysig._core.namespace import address, dtype_name
+from arraysig._core.op import Op, Plan
 
 from .build import EmulatorError, sanitizer_environment
 from .device import EmulatedDevice
@@ -37,20 +44,39 @@ __all__ = ["EmulatedDevice", "EmulatorError", "emulated", "sanitizer_environment
 def emulated(**options: Any) -> Iterator[EmulatedDevice]:
     """Send arrays in host memory to CUDA kernels on an `EmulatedDevice`, in every thread.
 
-    NumPy outputs and scratch start as NaN, so that what a kernel forgets to write shows.
+    Outputs and scratch start as NaN, so that what a kernel forgets to write shows.
     """
     device = EmulatedDevice(**options)
-    memory = dispatch.NUMPY
     previous = dispatch.emulate(device)
-    dispatch.NUMPY = memory._replace(empty=_poisoned)
     try:
-        yield device
+        with mock.patch.object(cuda, "run", functools.partial(_run_poisoned, cuda.run)):
+            yield device
     finally:
-        dispatch.NUMPY = memory
         dispatch.emulate(previous)
 
 
-def _poisoned(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
-    array = np.empty(shape, dtype)
-    array.reshape(-1).view(np.uint8).fill(0xFF)
+def _run_poisoned(
+    run: Callable[..., None],
+    op: Op,
+    plan: Plan,
+    ins: Sequence[Any],
+    outs: Sequence[Any],
+    attrs: Sequence[Any],
+    memory: Memory,
+    *rest: Any,
+) -> None:
+    """`arraysig._core.cuda.run` over memory that holds NaN."""
+
+    def empty(shape: tuple[int, ...], dtype: str) -> Any:
+        return _poisoned(memory.empty(shape, dtype))
+
+    for out in outs:
+        _poisoned(out)
+    run(op, plan, ins, outs, attrs, memory._replace(empty=empty), *rest)
+
+
+def _poisoned(array: Any) -> Any:
+    """`array`, of NumPy or Torch, with all bits set."""
+    size = math.prod(array.shape) * np.dtype(dtype_name(array)).itemsize
+    ctypes.memset(address(array), 0xFF, size)
     return array

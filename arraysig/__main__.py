@@ -1,0 +1,7 @@
+"""``python -m arraysig``: see `arraysig.cli`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,195 @@
+"""What is benchmarked: one row per operation. To add an operation, add a row to `ROWS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import formulas
+
+Cell = tuple[int, ...]
+Arrays = dict[str, Any]
+
+DTYPES = ("float32", "float64")
+
+
+class Bar(NamedTuple):
+    """What the ratios of an operation must reach: their geometric mean, and the least of them."""
+
+    geomean: float | None
+    least: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation.
+
+    Attributes
+    ----------
+    name : of the function, in arraysig and in the peer
+    columns : names of the entries of a cell
+    cells : the grid; `quick` is the reduced one, `cuda` what a GPU runs in addition, `tiny` a cell
+        that loads the code and takes no memory
+    inputs : ``inputs(cell, rng) -> float64 arrays by name``
+    call : ``call(library, arrays, cell, n_jobs)`` for arraysig and the peer alike
+    flops : useful operations, ``flops(*cell)``
+    numbers : numbers read and written, ``numbers(*cell)``
+    tolerance : per dtype, of the error relative to the norm
+    bars : for the ratios, by instruction set (or "cuda") and dtype
+    fma_bars : least fraction of the FMA peak, by instruction set, dtype and cell
+    extra_mb : most extra memory
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    quick: tuple[Cell, ...]
+    cuda: tuple[Cell, ...]
+    tiny: Cell
+    inputs: Callable[[Cell, np.random.Generator], Arrays]
+    call: Callable[[Any, Arrays, Cell, int], Any]
+    flops: Callable[..., int]
+    numbers: Callable[..., int]
+    tolerance: Mapping[str, float]
+    bars: Mapping[tuple[str, str], Bar]
+    fma_bars: Mapping[tuple[str, str, Cell], float] = field(default_factory=dict)
+    extra_mb: float = 64.0
+
+    def grid(self, device: str, quick: bool) -> tuple[Cell, ...]:
+        """The cells of a run."""
+        if quick:
+            return self.quick
+        return self.cells + (self.cuda if device == "cuda" else ())
+
+    def make_inputs(self, cell: Cell, dtype: str) -> Arrays:
+        """Inputs of a cell, the same in every run: contiguous arrays that own their memory."""
+        arrays = self.inputs(cell, np.random.default_rng(cell))
+        return {name: np.array(a, dtype=dtype, order="C") for name, a in arrays.items()}
+
+
+def brownian(cell: Cell, rng: np.random.Generator) -> np.ndarray:
+    """Random walks (batch, length, d) whose steps have variance 1 / length."""
+    batch, length, d, _ = cell
+    steps = rng.standard_normal((batch, length, d)) / np.sqrt(length)
+    return np.cumsum(steps, axis=1)
+
+
+def _sig_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    return {"path": brownian(cell, rng)}
+
+
+def _sig_backprop_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    import arraysig
+
+    path = brownian(cell, rng)
+    signature = arraysig.sig(path, cell[3])  # for the peer, which computes from it
+    return {"path": path, "sig": signature, "derivs": rng.standard_normal(signature.shape)}
+
+
+SIG_GRID: tuple[Cell, ...] = (
+    *((256, 1000, d, degree) for d in (2, 4, 8, 16) for degree in (2, 3)),
+    (64, 1000, 5, 5),
+    (64, 200, 3, 8),
+    (32, 1000, 10, 4),
+    (1, 10000, 5, 5),
+)
+SIG_QUICK: tuple[Cell, ...] = ((16, 50, 2, 2), (9, 40, 3, 4), (1, 400, 2, 3))
+#: Long enough to fill a GPU: the cells of `floors.INSTRUCTIONS`.
+SIG_CUDA: tuple[Cell, ...] = tuple(
+    (256, 10000, d, degree) for d in (2, 4, 8, 16) for degree in (2, 3)
+)
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        name="sig",
+        columns=("batch", "length", "d", "degree"),
+        cells=SIG_GRID,
+        quick=SIG_QUICK,
+        cuda=SIG_CUDA,
+        tiny=(2, 3, 2, 2),
+        inputs=_sig_inputs,
+        call=lambda lib, a, cell, n_jobs: lib.sig(a["path"], cell[3], n_jobs=n_jobs),
+        flops=formulas.sig_flops,
+        numbers=formulas.sig_numbers,
+        tolerance={"float32": 2e-5, "float64": 1e-13},
+        bars={
+            ("avx512", "float32"): Bar(8, 3),
+            ("avx512", "float64"): Bar(6, 2.5),
+            ("avx2", "float32"): Bar(5, None),
+            ("avx2", "float64"): Bar(3.5, None),
+            ("cuda", "float32"): Bar(None, 1),
+            ("cuda", "float64"): Bar(None, 1),
+        },
+        fma_bars={("avx512", "float32", (256, 1000, 16, 3)): 0.5},
+    ),
+    Row(
+        name="sig_backprop",
+        columns=("batch", "length", "d", "degree"),
+        cells=SIG_GRID,
+        quick=SIG_QUICK,
+        cuda=SIG_CUDA,
+        tiny=(2, 3, 2, 2),
+        inputs=_sig_backprop_inputs,
+        call=lambda lib, a, cell, n_jobs: lib.sig_backprop(
+            a["path"], a["sig"], a["derivs"], cell[3], n_jobs=n_jobs
+        ),
+        flops=formulas.sig_backprop_flops,
+        numbers=formulas.sig_backprop_numbers,
+        tolerance={"float32": 5e-4, "float64": 1e-12},
+        bars={
+            ("avx512", "float32"): Bar(24, 8),
+            ("avx512", "float64"): Bar(14, 6),
+            ("avx2", "float32"): Bar(15, None),
+            ("avx2", "float64"): Bar(9, None),
+            ("cuda", "float32"): Bar(None, 1),
+            ("cuda", "float64"): Bar(None, 1),
+        },
+    ),
+)
+
+BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """A small call, in float64 on one thread.
+
+    Attributes
+    ----------
+    name : for the report
+    shape : of the path
+    library : that the path is of
+    call : ``call(library, path)`` for arraysig and the peer alike
+    peer : module of the peer
+    most_us : bar, in microseconds
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    library: str
+    call: Callable[[Any, Any], Any]
+    peer: str
+    most_us: float | None = None
+
+
+def _sig2(lib: Any, path: Any) -> Any:
+    return lib.sig(path, 2)
+
+
+def _sig2_and_gradient(lib: Any, path: Any) -> Any:
+    path = path.detach().requires_grad_()
+    signature = lib.sig(path, 2)
+    signature.backward(path.new_ones(signature.shape))  # of .sum() the peer copies, and warns
+    return path.grad
+
+
+LATENCIES: tuple[LatencyRow, ...] = (
+    LatencyRow("sig, NumPy", (10, 2), "numpy", _sig2, "pysiglib", 8),
+    LatencyRow("sig, Torch", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
+    LatencyRow(
+        "sig and gradient, Torch", (10, 2), "torch", _sig2_and_gradient, "pysiglib.torch_api", 60
+    ),
+)
