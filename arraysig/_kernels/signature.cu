@@ -1,139 +1,35 @@
-/* Truncated signatures of small alphabets, words in registers.
+/* Truncated signatures of small alphabets, words in registers (tile.h).
  *
- * Cuts every path into `per_path` stretches of `steps` raw increments. LANES threads of a block
- * walk along one stretch (more blocks share it where a block has too few), STRETCHES stretches side
- * by side; neighbours that belong to one path are multiplied (Chen) in shared memory before they
- * are written. sig_fold multiplies what several blocks wrote.
+ * A block multiplies (Chen) what neighbouring stretches of one path gave, in shared memory, before
+ * it writes; sig_fold multiplies what several blocks wrote. Where a block has too few threads for
+ * the words of a stretch, more blocks share it.
  *
- * A thread owns TILE letters at position PREFIX + 1 behind a prefix of PREFIX letters, and every
- * word that extends them. A coordinate depends on prefixes of its word alone, so that a thread which
- * also keeps the PREFIX prefixes of its prefix never needs another thread. A step z multiplies by
- * exp(z), Horner's rule per level k, longest first:
- *
- *   S_k += (... ((z/k + S_1) z/(k-1) + S_2) z/(k-2) + ... + S_{k-1}) z
- *
- *   sig_tile  path (batch, length, DIM) -> out (batch * per_path / run, row), run neighbouring
+ *   sig_tile  path (batch, length, DIM) -> out (batch * per_path / run, row), `run` neighbouring
  *             stretches each; grid ceil(batch * per_path / STRETCHES) * ceil(TILES / LANES),
- *             block STRETCHES * LANES, dynamic shared memory max(STRETCHES * ROW,
- *             run > 1: (STRETCHES + STRETCHES / FOLD) * WORDS) numbers
+ *             block STRETCHES * LANES, dynamic shared memory 16 bytes per stretch and
+ *             max(STRETCHES * ROW, run > 1: (STRETCHES + STRETCHES / FOLD) * WORDS) numbers
  *   sig_fold  parts (batch, count, WORDS) -> out (batch * groups, row), `radix` neighbours each;
  *             grid ceil(batch * groups * CHANNELS^DEGREE / 128), block 128
  *
  * A row of `out` has `row` numbers: 1 if `scalar`, then the WORDS coefficients.
  *
- * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE the source is that of sig_tile, without
- * it that of sig_fold. sig_tile also takes from the plan (_ops/signature_cuda.py):
- *   PREFIX, TILE, LANES, STRETCHES
- *   CHUNK   raw increments of a stretch in shared memory at a time
- *   WIDTH   numbers that a step takes there, ROW numbers that a stretch takes (bank conflicts)
- *   VECTOR  numbers per global load; divides DIM, and the path is aligned to it
+ * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE, and what else tile.h wants of the plan,
+ * the source is that of sig_tile, without it that of sig_fold.
  */
 #include "real.h"
 #include "words.h"
-
+#ifdef TILE
+#define LEVELS DEGREE
+#include "tile.h"
+#else
 constexpr int CHANNELS = DIM * (LEAD_LAG ? 2 : 1) + (TIME_AUG ? 1 : 0);
+#endif
+
 constexpr i64 WORDS = as_level(CHANNELS, DEGREE + 1), TOP = as_power(CHANNELS, DEGREE);
 constexpr int FOLD = 8;
 
 #ifdef TILE
-constexpr int THREADS = STRETCHES * LANES;
-constexpr int LETTER_TILES = (CHANNELS + TILE - 1) / TILE;
-constexpr i64 TILES = as_power(CHANNELS, PREFIX) * LETTER_TILES;
 constexpr int LANE_BLOCKS = (int)((TILES + LANES - 1) / LANES);
-constexpr int READ = WIDTH % 4 == 0 && sizeof(REAL) == 4 ? 4 : 2; /* numbers per shared load */
-constexpr int STEPS = CHUNK * (LEAD_LAG ? 2 : 1); /* of a chunk */
-constexpr int PACKS_OF_STEP = DIM / VECTOR, PACKS = CHUNK * PACKS_OF_STEP;
-/* Threads that load a stretch together, and the stretches that are loaded at a time. */
-constexpr int LOADERS = PACKS < 32 ? (PACKS < THREADS ? PACKS : THREADS)
-                                   : (32 < THREADS ? 32 : THREADS);
-constexpr int LOADED = THREADS / LOADERS;
-static_assert(WIDTH % READ == 0 && ROW % READ == 0 && DIM % VECTOR == 0, "vectors");
-static_assert(WIDTH >= LETTER_TILES * TILE && ROW >= STEPS * WIDTH, "room");
-static_assert(PREFIX < DEGREE && (STRETCHES == 1 || LANES == TILES), "tile");
-
-/* First number of level k in a tile, whose levels start at PREFIX + 1. */
-static __device__ constexpr int tile_level(int k)
-{
-    int result = 0;
-    for (int i = PREFIX + 1; i < k; i++)
-        result += TILE * (int)as_power(CHANNELS, i - PREFIX - 1);
-    return result;
-}
-constexpr int OWN = tile_level(DEGREE + 1);
-
-struct __align__(sizeof(REAL) * VECTOR) Pack {
-    REAL value[VECTOR];
-};
-struct __align__(sizeof(REAL) * READ) Letters {
-    REAL value[READ];
-};
-
-/* What a thread keeps: its tile, and the prefixes of its prefix. */
-struct State {
-    REAL own[OWN];
-    REAL prefix[PREFIX + 1];
-};
-/* One step: all letters, those of the prefix, those of the tile. */
-struct Step {
-    REAL all[WIDTH];
-    REAL prefix[PREFIX + 1];
-    REAL tile[TILE];
-};
-
-/* Level K behind word `w` of level I - 1 of the tile; `b` is Horner's value there. */
-template <int K, int I> AS_FN void extend(State &s, const Step &z, int w, REAL b)
-{
-#pragma unroll
-    for (int c = 0; c < CHANNELS; c++) {
-        if constexpr (I == K)
-            s.own[tile_level(K) + w * CHANNELS + c] += b * z.all[c];
-        else
-            extend<K, I + 1>(s, z, w * CHANNELS + c,
-                             b * (z.all[c] * (REAL(1) / (K - I + 1))) +
-                                 s.own[tile_level(I) + w * CHANNELS + c]);
-    }
-}
-
-/* Levels K, K - 1, ..., 1. Recursion, because register arrays need constant indices. */
-template <int K> AS_FN void multiply_step(State &s, const Step &z)
-{
-    REAL b = 1;
-#pragma unroll
-    for (int i = 1; i <= PREFIX; i++)
-        if (i < K)
-            b = b * (z.prefix[i - 1] * (REAL(1) / (K - i + 1))) + s.prefix[i - 1];
-    if constexpr (K <= PREFIX) {
-        s.prefix[K - 1] += b * z.prefix[K - 1];
-    } else {
-#pragma unroll
-        for (int c = 0; c < TILE; c++) {
-            if constexpr (K == PREFIX + 1)
-                s.own[c] += b * z.tile[c];
-            else
-                extend<K, PREFIX + 2>(
-                    s, z, c, b * (z.tile[c] * (REAL(1) / (K - PREFIX))) + s.own[c]);
-        }
-    }
-    if constexpr (K > 1)
-        multiply_step<K - 1>(s, z);
-}
-
-template <int COUNT> AS_FN void read_letters(REAL *to, const REAL *from)
-{
-    if constexpr (COUNT % READ == 0) {
-#pragma unroll
-        for (int i = 0; i < COUNT / READ; i++) {
-            const Letters letters = ((const Letters *)from)[i];
-#pragma unroll
-            for (int k = 0; k < READ; k++)
-                to[i * READ + k] = letters.value[k];
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < COUNT; i++)
-            to[i] = from[i];
-    }
-}
 
 /* Level K and up of a thread's tile; `first` is the number of its first word of PREFIX + 1. */
 template <int K> AS_FN void write_tile(const State &s, REAL *to, i64 first, int letters)
@@ -184,9 +80,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     sig_tile(const REAL *__restrict__ path, REAL *__restrict__ out, i64 batch, i64 length,
              i64 per_path, i64 steps, i64 run, i64 row, i64 scalar, REAL dt)
 {
-    extern __shared__ __align__(16) REAL shared[];
-    __shared__ i64 source[STRETCHES];    /* where the raw points of the stretch start */
-    __shared__ i64 available[STRETCHES]; /* its raw increments */
+    extern __shared__ __align__(16) unsigned char memory[];
+    i64 *source = (i64 *)memory;           /* where the raw points of a stretch start */
+    i64 *available = source + STRETCHES;   /* its raw increments */
+    REAL *shared = (REAL *)(available + STRETCHES);
     const int tid = threadIdx.x, mine = tid / LANES;
     const i64 first_stretch = (i64)(blockIdx.x / LANE_BLOCKS) * STRETCHES;
     const i64 tile = (i64)(blockIdx.x % LANE_BLOCKS) * LANES + tid % LANES;
@@ -194,22 +91,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const i64 word = tile < TILES ? tile / LETTER_TILES : 0; /* the prefix */
     const int letter = (int)(tile % LETTER_TILES) * TILE;
 
-    for (int r = tid; r < STRETCHES; r += THREADS) {
-        const i64 stretch = first_stretch + r, b = stretch / per_path;
-        const i64 from = (stretch - b * per_path) * steps;
-        source[r] = (b * length + from) * DIM;
-        available[r] = b < batch ? max((i64)0, min(steps, length - 1 - from)) : (i64)0;
-    }
-    /* What loads never write: padding, channels that rest in a step of lead-lag, time. */
-    if constexpr (WIDTH > CHANNELS || LEAD_LAG) {
-        for (int i = tid; i < STRETCHES * ROW; i += THREADS)
-            shared[i] = 0;
-        __syncthreads();
-    }
-    if constexpr (TIME_AUG)
-        for (int i = tid; i < STRETCHES * STEPS; i += THREADS)
-            shared[i / STEPS * ROW + i % STEPS * WIDTH + CHANNELS - 1] = dt;
-
+    find_stretches(source, available, first_stretch, batch * per_path, length, per_path, steps);
+    prepare_steps(shared, dt);
     int digit[PREFIX + 1];
 #pragma unroll
     for (int i = 0; i < PREFIX; i++)
@@ -222,36 +105,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     for (int i = 0; i < PREFIX; i++)
         s.prefix[i] = 0;
 
-    const int loader = tid % LOADERS, load_first = tid / LOADERS;
     __syncthreads();
     const i64 my_steps = available[mine];
     for (i64 done = 0; done < steps; done += CHUNK) {
-        if (load_first < LOADED)
-            for (int r = load_first; r < STRETCHES; r += LOADED) {
-                const Pack *x = (const Pack *)(path + source[r] + done * DIM);
-                const i64 left = available[r] - done;
-                REAL *to = shared + r * ROW;
-#pragma unroll
-                for (int p = loader; p < PACKS; p += LOADERS) {
-                    const int step = p / PACKS_OF_STEP, c = p % PACKS_OF_STEP * VECTOR;
-                    if (step >= left)
-                        continue;
-                    Pack here = x[p + PACKS_OF_STEP];
-                    const Pack before = x[p];
-#pragma unroll
-                    for (int k = 0; k < VECTOR; k++)
-                        here.value[k] -= before.value[k];
-                    if constexpr (LEAD_LAG) {
-#pragma unroll
-                        for (int k = 0; k < VECTOR; k++) {
-                            to[2 * step * WIDTH + DIM + c + k] = here.value[k];
-                            to[(2 * step + 1) * WIDTH + c + k] = here.value[k];
-                        }
-                    } else {
-                        *(Pack *)(to + step * WIDTH + c) = here;
-                    }
-                }
-            }
+        load_steps(path, source, available, done, shared);
         __syncthreads();
         const i64 left = my_steps - done;
         const int here = (left < CHUNK ? (int)left : CHUNK) * (LEAD_LAG ? 2 : 1);

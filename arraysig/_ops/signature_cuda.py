@@ -10,6 +10,7 @@ Three families of kernels, chosen by `family`:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _REGISTERS = 65536  # of a multiprocessor
 _THREADS = 2048
 _LAUNCH = 6000.0  # cycles
 _RADIX = 64  # signatures that sig_fold multiplies one after another
+_GROUP = 8  # GROUP of signature_scan.cu
 _FOLD_DEGREE = 6  # the most that keeps what sig_fold unrolls small
 
 
@@ -235,8 +237,21 @@ def launch(gpu: Any, ins: Any, outs: Any, plan: Any, *attrs: Any) -> None:
 def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Any, *attrs: Any) -> None:
     """Host code of ``sig_vjp``."""
     call = _call(gpu, plan, attrs)
-    backward = {"sums": _sums_vjp, "tiles": _levels_vjp, "levels": _levels_vjp}
-    backward[family(call.augmentation.channels, call.degree, gpu.itemsize)](call, *ins, *outs)
+    if call.length == 1:
+        _sums_vjp(dataclasses.replace(call, degree=0), *ins, *outs)
+        return
+    backward = {"sums": _sums_vjp, "tiles": _tiles_vjp, "levels": _levels_vjp}
+    backward[vjp_family(call.augmentation, call.degree, gpu)](call, *ins, *outs)
+
+
+def vjp_family(augmentation: Augmentation, degree: int, gpu: Any) -> str:
+    """As `family`, for the gradient."""
+    forward = family(augmentation.channels, degree, gpu.itemsize)
+    if forward == "tiles" and not vjp_tile_of(
+        augmentation, degree, gpu.itemsize, gpu.shared_memory
+    ):
+        return "levels"
+    return forward
 
 
 def _call(gpu: Any, plan: Any, attrs: Any) -> Call:
@@ -348,7 +363,8 @@ def _walk(
     blocks = -(-call.batch * stretches.per_path // tile.stretches) * tile.lane_blocks
     args = (path, out, call.batch, call.length, *stretches, row, scalar, call.dt)
     block = (tile.stretches * tile.lanes,)
-    gpu.launch(source, "sig_tile", (blocks,), block, args, shared * gpu.itemsize)
+    memory = tile.stretches * 16 + shared * gpu.itemsize
+    gpu.launch(source, "sig_tile", (blocks,), block, args, memory)
 
 
 def _tiles(call: Call, path: Any, out: Any) -> None:
@@ -383,6 +399,180 @@ def _fold(call: Call, parts: Any, out: Any, count: int) -> None:
         if groups == 1:
             return
         parts, count = to, groups
+
+
+class VjpTile(NamedTuple):
+    """How ``vjp_tile`` spreads the words of one signature over threads; see `Tile`.
+
+    Attributes
+    ----------
+    buffer, columns : steps between sums over threads, numbers that a thread gives to one
+    top_shared, top_row : whether the top level is in shared memory, numbers of a thread's part there
+    memory : bytes of shared memory
+    """
+
+    prefix: int
+    tile: int
+    lanes: int
+    stretches: int
+    chunk: int
+    width: int
+    row: int
+    buffer: int
+    columns: int
+    top_shared: int
+    top_row: int
+    memory: int
+
+
+@functools.cache
+def vjp_tile_of(
+    augmentation: Augmentation, degree: int, itemsize: int, shared_memory: int
+) -> VjpTile | None:
+    """The tile with the least work; None if no tile fits a block and its registers."""
+    channels = augmentation.channels
+    best = None
+    for prefix in range(min(2, degree - 1)):
+        for tile in range(1, channels + 1):
+            lanes = channels**prefix * -(-channels // tile)
+            low = tile * sum(channels**i for i in range(degree - 1 - prefix))
+            top = tile * channels ** (degree - 1 - prefix)
+            held = 2 * low + 2 * channels + 2 * tile * (tile < channels)
+            if lanes > 2 * _BLOCK or held * itemsize > 480 or top > 1024:
+                continue
+            top_shared = int((held + top) * itemsize > 480)
+            columns = channels + 2 * prefix + (tile if tile < channels else 0)
+            work = (2 + top_shared) * top + 6 * low + 2 * channels + (lanes > 1) * 2 * columns
+            split = (prefix, tile, lanes, top, top_shared, columns)
+            layout = _vjp_layout(augmentation, degree, itemsize, *split)
+            if layout.memory <= min(shared_memory, 160 * 1024):
+                best = min(best or (lanes * work, layout), (lanes * work, layout))
+    return best[1] if best else None
+
+
+def _vjp_layout(
+    augmentation: Augmentation,
+    degree: int,
+    itemsize: int,
+    prefix: int,
+    tile: int,
+    lanes: int,
+    top: int,
+    top_shared: int,
+    columns: int,
+) -> VjpTile:
+    """Sizes in shared memory."""
+    channels, per_raw = augmentation.channels, augmentation.per_raw
+    stretches = max(1, 1 << (_BLOCK // lanes).bit_length() - 1) if lanes < _BLOCK else 1
+    read = 2 if channels <= 2 or itemsize == 8 else 4
+    width = -(-max(channels, -(-channels // tile) * tile) // read) * read
+    room = 8192 // (stretches * width * itemsize * per_raw)
+    chunk = max(4, min(16, 1 << max(room, 1).bit_length() - 1))
+    row = chunk * per_raw * width
+    row += read if row // read % 2 == 0 else 0
+    columns = -(-columns // read) * read
+    room = 20480 // (stretches * lanes * columns * itemsize)
+    buffer = max(1, min(chunk * per_raw, 1 << max(room, 1).bit_length() - 1))
+    top_row = -(-top // read) * read
+    top_row += read if top_row // read % 2 == 0 else 0
+    numbers = stretches * (2 * row + (2 + prefix) * width)
+    numbers += stretches * lanes * buffer * columns if lanes > 1 else 0
+    numbers += lanes * top_row if top_shared else 0
+    memory = 16 * stretches + numbers * itemsize
+    sizes = (stretches, chunk, width, row, buffer, columns, top_shared, top_row, memory)
+    return VjpTile(prefix, tile, lanes, *sizes)
+
+
+def vjp_cut(tile: VjpTile, batch: int, increments: int, processors: int) -> Stretches:
+    """Stretches that fill the chip, at most 64 increments long: S is taken back within one."""
+    threads = batch * tile.lanes
+    wanted = min(-(-512 * processors // threads), -(-increments // 8))
+    per_path = max(wanted, -(-increments // 64))
+    steps = -(-increments // per_path)
+    steps = -(-steps // tile.chunk) * tile.chunk
+    return Stretches(-(-increments // steps), steps, 1)
+
+
+def _tiles_vjp(call: Call, grad: Any, path: Any, dpath: Any) -> None:
+    """``vjp_tile`` over some paths at a time.
+
+    Scratch: `_ROUND` numbers, or what one path takes if that is more: per stretch (at most 64 raw
+    increments) 4 signatures to degree - 1 and two points.
+    """
+    gpu, augmentation, degree = call.gpu, call.augmentation, call.degree
+    tile = vjp_tile_of(augmentation, degree, gpu.itemsize, gpu.shared_memory)
+    assert tile is not None
+    dimension, low = augmentation.dimension, call.words(degree - 1)
+    stretches = vjp_cut(tile, call.batch, call.length - 1, gpu.processors)
+    size = stretches.per_path * (4 * low + 2 * dimension)
+    most = max(1, min(call.batch, _ROUND // size))
+    scratch = [gpu.scratch((most, stretches.per_path, low)) for _ in range(4)]
+    edges = gpu.scratch((most, stretches.per_path, 2, dimension))
+    for first in range(0, call.batch, most):
+        part = dataclasses.replace(call, batch=min(most, call.batch - first))
+        at = first * call.length * dimension
+        arrays = (
+            _at(grad, first * call.row + call.scalar, gpu.itemsize),
+            _at(path, at, gpu.itemsize),
+            _at(dpath, at, gpu.itemsize),
+        )
+        _vjp_round(part, tile, stretches, *arrays, scratch, edges)
+
+
+def _vjp_round(
+    call: Call,
+    tile: VjpTile,
+    stretches: Stretches,
+    grad: Any,
+    path: Any,
+    dpath: Any,
+    scratch: list[Any],
+    edges: Any,
+) -> None:
+    gpu, augmentation, degree = call.gpu, call.augmentation, call.degree
+    batch, length, dimension = call.batch, call.length, augmentation.dimension
+    per_path, steps, _ = stretches
+    parts, prefix, suffix, adjoint = scratch
+    low = call.words(degree - 1)
+    _walk(call, path, parts, degree - 1, stretches, low, 0)
+    channels = augmentation.channels
+    scan = gpu.source("signature_scan.cu", CHANNELS=channels, DEGREE=degree)
+    ends = (batch, per_path)
+    at_ends, adjoint_row = (parts, grad), call.row
+    if per_path > 1:
+        longest = channels ** (degree - 1)
+        threads = 2 * batch * -(-longest // _BLOCK) * _BLOCK
+        _flat(gpu, scan, "scan_products", threads, (parts, prefix, suffix, *ends))
+        warps = low - longest + -(-longest // 32)
+        threads = batch * -(-per_path // _GROUP) * warps * 32
+        _flat(gpu, scan, "scan_adjoint", threads, (grad, suffix, adjoint, *ends, call.row))
+        at_ends, adjoint_row = (prefix, adjoint), low
+    source = gpu.source(
+        "signature_vjp.cu",
+        **_macros(augmentation, degree),
+        PREFIX=tile.prefix,
+        TILE=tile.tile,
+        LANES=tile.lanes,
+        STRETCHES=tile.stretches,
+        CHUNK=tile.chunk,
+        WIDTH=tile.width,
+        ROW=tile.row,
+        VECTOR=_vector(path, dimension, gpu.itemsize),
+        BUFFER=tile.buffer,
+        COLUMNS=tile.columns,
+        TOP_SHARED=tile.top_shared,
+        TOP_ROW=tile.top_row,
+    )
+    if tile.top_shared:
+        blocks = batch * -(-per_path // tile.stretches)
+    else:
+        blocks = -(-batch * per_path // tile.stretches)
+    arrays = (path, grad, *at_ends, dpath, edges)
+    args = (*arrays, batch, length, per_path, steps, call.row, adjoint_row, call.dt)
+    block = (tile.stretches * tile.lanes,)
+    gpu.launch(source, "vjp_tile", (blocks,), block, args, tile.memory)
+    points = batch * (per_path + 1) * dimension
+    _flat(gpu, scan, "scan_edges", points, (edges, dpath, batch, length, dimension, *stretches[:2]))
 
 
 # ---- levels

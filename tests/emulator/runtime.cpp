@@ -675,21 +675,20 @@ __attribute__((visibility("default"))) emu_kernel *emu_kernels() { return kernel
 namespace
 {
 
-void allocate_stacks()
+/* For one launch: every kernel has a runtime of its own, and mappings are few (max_map_count). */
+void allocate_stacks(int count)
 {
-    if (stacks)
-        return;
     const size_t each = STACK + PAGE; /* a guard page below each */
-    void *memory = mmap(nullptr, each * MAX_THREADS, PROT_READ | PROT_WRITE,
+    void *memory = mmap(nullptr, each * count, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (memory == MAP_FAILED) {
         perror("emulator: stacks");
         abort();
     }
     stacks = (char *)memory;
-    stacks_end = stacks + each * MAX_THREADS;
-    fibers.resize(MAX_THREADS);
-    for (int i = 0; i < MAX_THREADS; i++) {
+    stacks_end = stacks + each * count;
+    fibers.resize(count);
+    for (int i = 0; i < count; i++) {
         mprotect(stacks + each * i, PAGE, PROT_NONE);
         fibers[i].stack = stacks + each * i + PAGE;
     }
@@ -769,8 +768,8 @@ extern "C" __attribute__((visibility("default"))) void emu_run(const emu_kernel 
         snprintf(l->error, sizeof l->error, "%s", reason);
         return;
     }
-    allocate_stacks();
     threads = (int)block;
+    allocate_stacks(threads);
     random_state = l->seed * 2654435761u | 1;
     ready.items.resize(threads);
     warps.resize((threads + 31) / 32);
@@ -808,4 +807,5 @@ extern "C" __attribute__((visibility("default"))) void emu_run(const emu_kernel 
 #ifdef __x86_64__
     _mm_setcsr(mode);
 #endif
+    munmap(stacks, stacks_end - stacks);
 }
