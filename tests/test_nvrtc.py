@@ -41,9 +41,7 @@ class Case(NamedTuple):
 
 def _transforms() -> Iterator[tuple[str, Case]]:
     shapes = ((1, 2, 1), (256, 1000, 4), (100_000, 2, 3), (3, 1_000_000, 33))
-    for shape, time, lead_lag in itertools.product(
-        shapes, (False, True), (False, True)
-    ):
+    for shape, time, lead_lag in itertools.product(shapes, (False, True), (False, True)):
         yield "transform_path", Case((shape,), (time, lead_lag, 1.0, 1))
         plan = OPS["transform_path"].plan(shape, time, lead_lag, 1.0, 1)
         yield "transform_path_vjp", Case((plan.outs[0].shape,), (time, lead_lag, 1))
@@ -62,8 +60,9 @@ def _signatures() -> Iterator[tuple[str, Case]]:
         path = (batch, length, dimension)
         attrs = (degree, time, lead_lag, 1.0, False, 1)
         yield "sig", Case((path,), attrs)
-        grad = OPS["sig"].plan(path, *attrs).outs[0].shape
-        yield "sig_vjp", Case((grad, path), attrs)
+        plan = OPS["sig"].plan(path, *attrs)
+        if plan.work < 10**8:  # a launch per few points: more of them take long and show no more
+            yield "sig_vjp", Case((plan.outs[0].shape, path), attrs)
 
 
 def grid() -> dict[str, list[Case]]:
@@ -88,6 +87,7 @@ class Recorder:
         self.processors = processors
         self.shared_memory = shared_memory
         self.uses: dict[tuple[KernelSource, str], Use] = {}
+        self._seen: set[Any] = set()
 
     def launch(
         self,
@@ -100,22 +100,20 @@ class Recorder:
         stream: int | None,
     ) -> None:
         """Check the geometry and note the launch."""
+        key = (source, name, grid, block, shared)
+        if key in self._seen:
+            return
+        self._seen.add(key)
         where = f"{name} {source}: grid {grid}, block {block}"
-        assert all(
-            n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)
-        ), where
-        assert all(
-            n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)
-        ), where
-        assert shared <= self.shared_memory, (
-            f"{where}, {shared} bytes of dynamic shared memory"
+        assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
+            where
         )
+        assert all(n <= most for n, most in zip(block, (1024, 1024, 64), strict=False)), where
+        assert shared <= self.shared_memory, f"{where}, {shared} bytes of dynamic shared memory"
         threads = math.prod(block)
         assert 0 < threads <= 1024, where
         before = self.uses.get((source, name), Use(0, 0))
-        self.uses[source, name] = Use(
-            max(before.threads, threads), max(before.shared, shared)
-        )
+        self.uses[source, name] = Use(max(before.threads, threads), max(before.shared, shared))
 
 
 class _Nowhere(NamedTuple):
@@ -144,15 +142,11 @@ def recorded(op: str, shared_memory: int) -> dict[tuple[KernelSource, str], Use]
         assert device.uses, f"{op} launches nothing for {case}"
         for key, use in device.uses.items():
             before = uses.get(key, Use(0, 0))
-            uses[key] = Use(
-                max(before.threads, use.threads), max(before.shared, use.shared)
-            )
+            uses[key] = Use(max(before.threads, use.threads), max(before.shared, use.shared))
     return uses
 
 
-def problems(
-    module: Module, float_only: bool, uses: dict[str, Use], shared: int
-) -> Iterator[str]:
+def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int) -> Iterator[str]:
     """What is wrong with a compiled source, where a block may have `shared` bytes."""
     if float_only and module.uses_double():
         yield "double precision in a float build"
@@ -201,17 +195,10 @@ def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
             yield from found
 
 
-NOT_YET = pytest.mark.xfail(raises=NotImplementedError, strict=True)
-OPERATIONS = [
-    pytest.param(op, marks=NOT_YET if op in ("sig", "sig_vjp") else ())
-    for op in sorted(OPS)
-]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("cuda", [12, 13])
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("op", sorted(OPS))
 def test_kernels_compile_well(op: str, cuda: int, architecture: int) -> None:
     """Every source that host code emits over the grid."""
     if architecture not in nvrtc(cuda).architectures:
@@ -220,7 +207,8 @@ def test_kernels_compile_well(op: str, cuda: int, architecture: int) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.slow
+@pytest.mark.parametrize("op", sorted(OPS))
 def test_launches_fit(op: str) -> None:
     """Geometry of every launch over the grid, on devices of two sizes."""
     for shared in set(ARCHITECTURES.values()):
