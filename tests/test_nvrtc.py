@@ -60,8 +60,9 @@ def _signatures() -> Iterator[tuple[str, Case]]:
         path = (batch, length, dimension)
         attrs = (degree, time, lead_lag, 1.0, False, 1)
         yield "sig", Case((path,), attrs)
-        grad = OPS["sig"].plan(path, *attrs).outs[0].shape
-        yield "sig_vjp", Case((grad, path), attrs)
+        plan = OPS["sig"].plan(path, *attrs)
+        if plan.work < 10**8:  # a launch per few points: more of them take long and show no more
+            yield "sig_vjp", Case((plan.outs[0].shape, path), attrs)
 
 
 def grid() -> dict[str, list[Case]]:
@@ -86,6 +87,7 @@ class Recorder:
         self.processors = processors
         self.shared_memory = shared_memory
         self.uses: dict[tuple[KernelSource, str], Use] = {}
+        self._seen: set[Any] = set()
 
     def launch(
         self,
@@ -98,6 +100,10 @@ class Recorder:
         stream: int | None,
     ) -> None:
         """Check the geometry and note the launch."""
+        key = (source, name, grid, block, shared)
+        if key in self._seen:
+            return
+        self._seen.add(key)
         where = f"{name} {source}: grid {grid}, block {block}"
         assert all(n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), (
             where
@@ -189,13 +195,10 @@ def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
             yield from found
 
 
-OPERATIONS = sorted(OPS)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("cuda", [12, 13])
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("op", sorted(OPS))
 def test_kernels_compile_well(op: str, cuda: int, architecture: int) -> None:
     """Every source that host code emits over the grid."""
     if architecture not in nvrtc(cuda).architectures:
@@ -204,7 +207,8 @@ def test_kernels_compile_well(op: str, cuda: int, architecture: int) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.slow
+@pytest.mark.parametrize("op", sorted(OPS))
 def test_launches_fit(op: str) -> None:
     """Geometry of every launch over the grid, on devices of two sizes."""
     for shared in set(ARCHITECTURES.values()):
