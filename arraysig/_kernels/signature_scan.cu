@@ -5,16 +5,15 @@
  *
  *   scan_products  prefix (batch, per_path, WORDS): product of the stretches up to this one, and
  *                  suffix, likewise: of those behind it (both without the leading 1). A thread per
- *                  word of DEGREE - 1 letters goes along the path with its prefixes, or back with its
- *                  suffixes; grid 2 batch ceil(LONGEST / 128), block 128
- *   scan_adjoint   adjoint (batch, per_path, WORDS): dF/dS behind every stretch, from grad = dF/dS
- *                  at the end of the path: A(w) = G(w) + sum_v G(wv) suffix(v). grad points to rows
- *                  of `row` numbers, words of length 1 first. GROUP stretches at a time, a warp for
- *                  each of the SHORT words of less than DEGREE - 1 letters, a thread for each of the
- *                  others; grid ceil(batch ceil(per_path / GROUP) WARPS / 4), block 128
+ *                  word of DEGREE - 1 letters goes along the path with its prefixes, or back with
+ * its suffixes; grid 2 batch ceil(LONGEST / 128), block 128 scan_adjoint   adjoint (batch,
+ * per_path, WORDS): dF/dS behind every stretch, from grad = dF/dS at the end of the path: A(w) =
+ * G(w) + sum_v G(wv) suffix(v). grad points to rows of `row` numbers, words of length 1 first.
+ * GROUP stretches at a time, a warp for each of the SHORT words of less than DEGREE - 1 letters, a
+ * thread for each of the others; grid ceil(batch ceil(per_path / GROUP) WARPS / 4), block 128
  *   scan_edges     dpath (batch, length, dimension) at the points where stretches meet, and the
- *                  ends, from edges (batch, per_path, 2, dimension): dF of the first and of the last
- *                  raw increment of a stretch. One thread per number (per_path + 1 points), block 128
+ *                  ends, from edges (batch, per_path, 2, dimension): dF of the first and of the
+ * last raw increment of a stretch. One thread per number (per_path + 1 points), block 128
  */
 #include "real.h"
 #include "words.h"
