@@ -181,6 +181,7 @@ VJP = [
     Case(1, 40, 7, 3, TILES_VJP, scalar_term=True),
     Case(2, 40, 13, 3, TILES_VJP),
     Case(1, 9, 10, 4, ONE_STRETCH),
+    Case(1, 800, 2, 3, TILES_VJP.replace("scan_adj", "scan_combine scan_adj"), time_aug=True),
     # levels
     Case(2, 40, 33, 2, LEVELS_VJP, time_aug=True, scalar_term=True),
     Case(1, 70, 3, 7, STRETCHES_VJP, scalar_term=True),
@@ -377,6 +378,7 @@ CHECKED = [
     Case(2, 20, 2, 3, "", time_aug=True, scalar_term=True),
     Case(1, 40, 13, 3, ""),
     Case(1, 9, 10, 4, ""),
+    Case(1, 600, 2, 3, ""),
     Case(2, 9, 17, 2, "", lead_lag=True),
     Case(2, 9, 1, 3, ""),
 ]

@@ -533,15 +533,37 @@ class _Ends:
         _walk(call, path, self.parts, call.degree - 1, self.stretches, low, 0)
         if per_path == 1:
             return self.parts, grad, call.row
-        ends, source = (batch, per_path), _scan_source(call)
+        prefix, suffix = self._products(call)
         longest = call.augmentation.channels ** (call.degree - 1)
-        threads = 2 * batch * -(-longest // _BLOCK) * _BLOCK
-        arrays = (self.parts, self.prefix, self.suffix)
-        _flat(call.gpu, source, "scan_products", threads, (*arrays, *ends))
         threads = batch * -(-per_path // _GROUP) * (low - longest + -(-longest // 32)) * 32
-        args = (grad, self.suffix, self.adjoint, *ends, call.row)
-        _flat(call.gpu, source, "scan_adjoint", threads, args)
-        return self.prefix, self.adjoint, low
+        args = (grad, suffix, self.adjoint, batch, per_path, call.row)
+        _flat(call.gpu, _scan_source(call), "scan_adjoint", threads, args)
+        return prefix, self.adjoint, low
+
+    def _products(self, call: Call) -> tuple[Any, Any]:
+        """Prefixes and suffixes: in one pass, or in groups where that would leave the chip idle."""
+        gpu, batch, per_path = call.gpu, call.batch, self.stretches.per_path
+        low, source = call.words(call.degree - 1), _scan_source(call)
+        blocks = -(-(call.augmentation.channels ** (call.degree - 1)) // _BLOCK)
+
+        def scan(arrays: tuple[Any, ...], total: int, groups: int, size: int) -> None:
+            threads = 2 * batch * groups * blocks * _BLOCK
+            _flat(gpu, source, "scan_products", threads, (*arrays, batch, total, groups, size))
+
+        if per_path <= _RADIX or 2 * batch * blocks >= gpu.processors:
+            scan((self.parts, self.prefix, self.suffix, None), per_path, 1, per_path)
+            return self.prefix, self.suffix
+        size = math.isqrt(per_path - 1) + 1
+        groups = -(-per_path // size)
+        totals, group_prefix, group_suffix = (gpu.scratch((batch, groups, low)) for _ in range(3))
+        scan((self.parts, self.prefix, self.suffix, totals), per_path, groups, size)
+        scan((totals, group_prefix, group_suffix, None), groups, 1, groups)
+        # nobody reads `parts` any more
+        whole = (self.parts, gpu.scratch((batch, per_path, low)))
+        arrays = (self.prefix, self.suffix, group_prefix, group_suffix, *whole)
+        args = (*arrays, batch, per_path, groups, size)
+        _flat(gpu, source, "scan_combine", 2 * batch * per_path * low, args)
+        return whole
 
     def write(self, call: Call, dpath: Any) -> None:
         """The points where stretches meet."""
@@ -561,7 +583,7 @@ def _tiles_vjp(call: Call, grad: Any, path: Any, dpath: Any) -> None:
     """``vjp_tile`` over some paths at a time.
 
     Scratch: `_ROUND` numbers, or what one path takes if that is more: per stretch (at most 64 raw
-    increments) 4 signatures to degree - 1 and two points.
+    increments) 4 signatures to degree - 1 and two points; half as much again for few long paths.
     """
     gpu, augmentation, degree = call.gpu, call.augmentation, call.degree
     tile = vjp_tile_of(augmentation, degree, gpu.itemsize, gpu.shared_memory)
