@@ -166,6 +166,7 @@ SUMS_VJP = "sums_slope sums_vjp"
 TILES_VJP = "sig_tile scan_products scan_adjoint vjp_tile scan_edges"
 ONE_STRETCH = "sig_tile vjp_tile scan_edges"
 LEVELS_VJP = "levels_walk levels_dz levels_lift levels_suffix levels_dpath"
+STRETCHES_VJP = f"sig_tile scan_products scan_adjoint {LEVELS_VJP} scan_edges"
 VJP = [
     Case(3, 7, 2, 0, SUMS_VJP, scalar_term=True),
     Case(3, 40, 3, 1, SUMS_VJP, time_aug=True, lead_lag=True, scalar_term=True),
@@ -180,9 +181,12 @@ VJP = [
     Case(1, 40, 7, 3, TILES_VJP, scalar_term=True),
     Case(2, 40, 13, 3, TILES_VJP),
     Case(1, 9, 10, 4, ONE_STRETCH),
+    Case(1, 800, 2, 3, TILES_VJP.replace("scan_adj", "scan_combine scan_adj"), time_aug=True),
     # levels
     Case(2, 40, 33, 2, LEVELS_VJP, time_aug=True, scalar_term=True),
-    Case(1, 300, 3, 7, LEVELS_VJP),
+    Case(1, 70, 3, 7, STRETCHES_VJP, scalar_term=True),
+    Case(2, 40, 1, 8, STRETCHES_VJP, time_aug=True, lead_lag=True),
+    Case(1, 40, 2, 9, LEVELS_VJP),
     Case(2, 9, 17, 2, LEVELS_VJP, lead_lag=True),
 ]
 
@@ -274,7 +278,7 @@ def test_plans() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [Case(5, 40, 33, 2, ""), Case(3, 40, 2, 3, ""), Case(3, 30, 3, 7, "")]
+    "case", [Case(5, 40, 33, 2, ""), Case(3, 40, 2, 3, ""), Case(3, 40, 3, 7, "")]
 )
 def test_rounds(case: Case, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Little scratch at a time: more launches, the same values."""
@@ -367,13 +371,14 @@ def test_small_shared_memory(rng: np.random.Generator) -> None:
     """Where the top level of a gradient does not fit, it goes level by level."""
     case = Case(1, 9, 10, 4, "")
     launches = check_vjp(case, "float64", rng, shared_memory=48 * 1024)
-    assert names(launches) == LEVELS_VJP
+    assert names(launches) == f"sig_tile {LEVELS_VJP} scan_edges"
 
 
 CHECKED = [
     Case(2, 20, 2, 3, "", time_aug=True, scalar_term=True),
     Case(1, 40, 13, 3, ""),
     Case(1, 9, 10, 4, ""),
+    Case(1, 600, 2, 3, ""),
     Case(2, 9, 17, 2, "", lead_lag=True),
     Case(2, 9, 1, 3, ""),
 ]

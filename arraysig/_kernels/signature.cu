@@ -51,8 +51,7 @@ template <int K> AS_FN void multiply_word(REAL (&a)[DEGREE], const REAL *b, i64 
     REAL sum = a[K - 1] + b[as_level(CHANNELS, K) + word];
 #pragma unroll
     for (int i = 1; i < K; i++)
-        sum += a[i - 1] *
-               b[as_level(CHANNELS, K - i) + word % as_power(CHANNELS, K - i)];
+        sum += a[i - 1] * b[as_level(CHANNELS, K - i) + word % as_power(CHANNELS, K - i)];
     a[K - 1] = sum;
     if constexpr (K > 1)
         multiply_word<K - 1>(a, b, w);
@@ -81,8 +80,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
              i64 per_path, i64 steps, i64 run, i64 row, i64 scalar, REAL dt)
 {
     extern __shared__ __align__(16) unsigned char memory[];
-    i64 *source = (i64 *)memory;           /* where the raw points of a stretch start */
-    i64 *available = source + STRETCHES;   /* its raw increments */
+    i64 *source = (i64 *)memory;         /* where the raw points of a stretch start */
+    i64 *available = source + STRETCHES; /* its raw increments */
     REAL *shared = (REAL *)(available + STRETCHES);
     const int tid = threadIdx.x, mine = tid / LANES;
     const i64 first_stretch = (i64)(blockIdx.x / LANE_BLOCKS) * STRETCHES;
@@ -133,8 +132,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
         for (int i = 1; i <= PREFIX; i++)
             if (letter == 0 && word % as_power(CHANNELS, PREFIX - i) == 0)
-                to[as_level(CHANNELS, i) + word / as_power(CHANNELS, PREFIX - i)] =
-                    s.prefix[i - 1];
+                to[as_level(CHANNELS, i) + word / as_power(CHANNELS, PREFIX - i)] = s.prefix[i - 1];
         write_tile<PREFIX + 1>(s, to, word * CHANNELS + letter, letters);
         if (direct && scalar && tile == 0)
             to[-1] = 1;

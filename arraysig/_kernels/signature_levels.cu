@@ -1,10 +1,10 @@
 /* Truncated signatures over any alphabet to any degree, level by level, and their gradients.
  * Macros: REAL. All sizes are arguments.
  *
- * Every path is cut into `per_path` stretches of `steps` steps, of which a launch sees `count`, from
- * number `first` on; all of them walk through a chunk of at most `chunk` steps, from `start` on.
- * Within a chunk a level is a pass over its words. With z the increments, S before the step, u a
- * word, ua its continuation by the letter a:
+ * Every path is cut into `per_path` stretches of `steps` steps, of which a launch sees `count`,
+ * from number `first` on; all of them walk through a chunk of at most `chunk` steps, from `start`
+ * on. Within a chunk a level is a pass over its words. With z the increments, S before the step, u
+ * a word, ua its continuation by the letter a:
  *
  *   H_m(ua)[t] = S(ua)[t] + z_a[t] / (m+1) H_{m+1}(u)[t],   H_m(empty) = 1,
  *                m = 1 ... degree - |ua|                          levels_walk, |ua| < degree
@@ -21,8 +21,8 @@
  * Layout: S, its adjoint and products of signatures are rows of `row` numbers, one per stretch, in
  * which the words of the level start at a pointer that the launch is given. H and E have `size`
  * numbers per stretch, of which those of a level start at a pointer too: planes m = 1 ... of H and
- * m = 0 ... of E, each (chunk, words of the level). dz (count, slices, chunk, channels): words u are
- * summed in `slices` slices, and these when dpath is written, always in the same order.
+ * m = 0 ... of E, each (chunk, words of the level). dz (count, slices, chunk, channels): words u
+ * are summed in `slices` slices, and these when dpath is written, always in the same order.
  *
  * Grids of one thread per number of the result in the order of its layout, blocks of 128.
  */
@@ -41,7 +41,8 @@ AS_FN i64 thread_number() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 #define GEOMETRY                                                                                   \
     const REAL *__restrict__ path, i64 length, i64 dimension, i64 channels, i64 lead_lag, REAL dt, \
         i64 count, i64 first, i64 per_path, i64 steps, i64 start, i64 chunk
-#define PART(v) part_of(path, length, dimension, lead_lag, first + (v), per_path, steps, start, chunk)
+#define PART(v)                                                                                    \
+    part_of(path, length, dimension, lead_lag, first + (v), per_path, steps, start, chunk)
 #define STEP(part, t, a) as_step((part).x, (part).first + (t), a, dimension, lead_lag, dt)
 
 AS_FN Part part_of(const REAL *path, i64 length, i64 dimension, i64 lead_lag, i64 stretch,
@@ -53,8 +54,9 @@ AS_FN Part part_of(const REAL *path, i64 length, i64 dimension, i64 lead_lag, i6
     return Part{path + b * length * dimension, from, max(here, (i64)0)};
 }
 
-/* S before the chunk -> H in the chunk and S behind it, of the `words` words of one level that is
- * not the last. `planes` = degree - level; h_parent is null at level 1; at start 0, S is 0. */
+/* S before the chunk (null, and at the start of a path: 0) -> H in the chunk and S behind it
+ * (unless null), of the `words` words of one level that is not the last. `planes` = degree - level;
+ * h_parent is null at level 1. */
 extern "C" __global__ void __launch_bounds__(128, 1)
     levels_walk(GEOMETRY, const REAL *before, i64 before_row, REAL *behind, i64 behind_row,
                 const REAL *__restrict__ h_parent, REAL *__restrict__ h, i64 size, i64 words,
@@ -65,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(128, 1)
         return;
     const Part part = PART(v);
     const i64 parents = words / channels;
-    REAL s = start ? before[v * before_row + w] : REAL(0);
+    REAL s = before && part.first > 0 ? before[v * before_row + w] : REAL(0);
     for (i64 t = 0; t < part.steps; t++) {
         const REAL z = STEP(part, t, w - u * channels);
         const REAL *at = h_parent + v * size + t * parents + u;
@@ -76,7 +78,8 @@ extern "C" __global__ void __launch_bounds__(128, 1)
         }
         s += z * (h_parent ? at[0] : REAL(1));
     }
-    behind[v * behind_row + w] = s;
+    if (behind)
+        behind[v * behind_row + w] = s;
 }
 
 /* S of the last level, from H_1 of the level before. */
@@ -96,8 +99,13 @@ extern "C" __global__ void __launch_bounds__(128, 1)
     top[v * row + w] = s;
 }
 
-/* E_1, E_2, ... of `parents` words from E_0, E_1, ... of the words behind them: `planes` planes.
- * At the top e is the gradient: e_size its row, e_step 0; below, e_step is the words of the level. */
+/* E_m(.)[t] of a level: at the top, where e_step is 0, the gradient, with rows of e_size numbers
+ * for paths; below, e_step is the words of the level. */
+#define E_AT(v, m, t)                                                                              \
+    (e_step ? e + (v) * e_size + ((m) * chunk + (t)) * e_step                                      \
+            : e + (first + (v)) / per_path * e_size)
+
+/* E_1, E_2, ... of `parents` words from E_0, E_1, ... of the words behind them: `planes` planes. */
 extern "C" __global__ void __launch_bounds__(128, 1)
     levels_lift(GEOMETRY, const REAL *__restrict__ e, i64 e_size, i64 e_step,
                 REAL *__restrict__ e_parent, i64 parent_size, i64 parents, i64 planes)
@@ -109,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(128, 1)
     const Part part = PART(v);
     if (t >= part.steps)
         return;
-    const REAL *at = e + v * e_size + (m * chunk + t) * e_step + u * channels;
+    const REAL *at = E_AT(v, m, t) + u * channels;
     REAL sum = 0;
     for (i64 a = 0; a < channels; a++)
         sum += STEP(part, t, a) * at[a];
@@ -134,7 +142,7 @@ extern "C" __global__ void __launch_bounds__(128, 1)
     const i64 to = min(from + per_slice, parents);
     REAL sum = add ? dz[i] : REAL(0);
     for (i64 m = 0; m < planes; m++) {
-        const REAL *at = e + v * e_size + (m * chunk + t) * e_step + a;
+        const REAL *at = E_AT(v, m, t) + a;
         const REAL *above = h_parent + v * h_size + (m * chunk + t) * parents;
         const REAL scale = REAL(1) / (REAL)(m + 1);
         REAL part_sum = 0;
@@ -145,7 +153,7 @@ extern "C" __global__ void __launch_bounds__(128, 1)
     dz[i] = sum;
 }
 
-/* E_0 in the chunk and dF/dS before it, from dF/dS behind it and E_1 ... E_planes. */
+/* E_0 in the chunk and dF/dS before it (unless null), from dF/dS behind it and E_1 ... E_planes. */
 extern "C" __global__ void __launch_bounds__(128, 1)
     levels_suffix(GEOMETRY, const REAL *behind, i64 behind_row, REAL *before, i64 before_row,
                   REAL *__restrict__ e, i64 size, i64 words, i64 planes)
@@ -161,15 +169,16 @@ extern "C" __global__ void __launch_bounds__(128, 1)
         for (i64 m = 1; m <= planes; m++)
             s += at[m * chunk * words];
     }
-    before[v * before_row + w] = s;
+    if (before)
+        before[v * before_row + w] = s;
 }
 
-/* dF/dx of the points of the chunk, ends included, from dF/dz; whole paths only (per_path = 1). The
- * last point also belongs to the next chunk, which has come before. `points` = raw increments of
- * a chunk + 1. */
+/* dF/dx of the points of the chunk, ends included, from dF/dz. `points` = raw increments of a chunk
+ * + 1. Chunks share points: without edges, the next chunk of a path has come before; with edges
+ * (batch, per_path, 2, dimension), which chunks of whole stretches fill, scan_edges writes them. */
 extern "C" __global__ void __launch_bounds__(128, 1)
     levels_dpath(GEOMETRY, const REAL *__restrict__ dz, i64 slices, i64 points,
-                 REAL *__restrict__ dpath)
+                 REAL *__restrict__ dpath, REAL *__restrict__ edges)
 {
     const i64 i = thread_number(), q = i / dimension, c = i - q * dimension;
     const i64 v = q / points, point = q - v * points;
@@ -187,9 +196,15 @@ extern "C" __global__ void __launch_bounds__(128, 1)
         if (point < raw)
             sum -= as_step_adjoint(from, point, c, channels, dimension, lead_lag);
     }
-    const i64 at = part.first / per_raw + point;
-    REAL *to = dpath + ((first + v) * length + at) * dimension + c;
-    *to = point == raw && at < length - 1 ? *to + sum : sum;
+    const i64 stretch = first + v, at = part.first / per_raw + point;
+    REAL *edge = edges + stretch * 2 * dimension + c;
+    REAL *to = dpath + (stretch / per_path * length + at) * dimension + c;
+    if (edges && point == 0)
+        edge[0] = -sum;
+    else if (edges && point == raw)
+        edge[dimension] = sum;
+    else
+        *to = point == raw && at < length - 1 ? *to + sum : sum;
 }
 
 /* Products of neighbours: parts (batch, count, words) -> out (batch, half, row), the last one alone

@@ -6,8 +6,9 @@
  *   sums_parts   path (batch, length, dimension) -> parts (batch, per_path, dimension), the sum of
  *                `steps` raw increments each; one thread per number
  *   sums_total   parts -> total (batch, dimension); one thread per number
- *   sums_write   total -> out (batch, row): 1 if `scalar`, then `degree` levels of `channels` words.
- *                rise is what time, the channel behind the `moving` ones, gains; one thread per path
+ *   sums_write   total -> out (batch, row): 1 if `scalar`, then `degree` levels of `channels`
+ *                words; rise is what time, the channel behind the `moving` ones, gains; one thread
+ *                per path
  *   sums_slope   grad (batch, row), total -> slope (batch, dimension), the gradient with respect to
  *                D; one thread per number
  *   sums_vjp     slope -> dpath (batch, length, dimension); one thread per number, strided

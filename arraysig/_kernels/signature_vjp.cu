@@ -1,7 +1,7 @@
 /* Gradient of truncated signatures of small alphabets, words in registers (tile.h).
  *
- * LANES threads go backwards along one stretch, from S and A = dF/dS at its end (levels below DEGREE;
- * signature_scan.cu), one step t at a time, every thread with the words of its tile:
+ * LANES threads go backwards along one stretch, from S and A = dF/dS at its end (levels below
+ * DEGREE; signature_scan.cu), one step t at a time, every thread with the words of its tile:
  *
  *   S <- S (x) exp(-z), which is S before the step; stretches are short, so that rounding is, too
  *   for K = 1 ... DEGREE, the reverse of Horner's rule for level K: with b the values of the rule,
@@ -9,10 +9,10 @@
  *       c(u) = sum_a z_a / m c(ua),  dz_a += b(u) c(ua) / m,  A(ua) += c(ua)     m = K - |u| > 1
  *   which leaves in A what it was before the step.
  *
- * At the top level A is the gradient itself: in registers, or in shared memory (TOP_SHARED). A thread
- * adds up dz over its words; over threads it is added BUFFER steps at a time, through shared memory,
- * in a fixed order. A of the prefix (PREFIX = 1) matters to dz of its letter alone:
- * it is carried by that sum, to which threads give c(prefix), so that they exchange nothing else.
+ * At the top level A is the gradient itself: in registers, or in shared memory (TOP_SHARED). A
+ * thread adds up dz over its words; over threads it is added BUFFER steps at a time, through shared
+ * memory, in a fixed order. A of the prefix (PREFIX = 1) matters to dz of its letter alone: it is
+ * carried by that sum, to which threads give c(prefix), so that they exchange nothing else.
  *
  *   vjp_tile  path (batch, length, DIM); grad = dF/dS, rows of `row` numbers that begin with words
  *             of length 1; prefix (batch, per_path, WORDS) and adjoint (batch, per_path,
@@ -84,8 +84,8 @@ AS_FN REAL reverse(const State &s, Adjoint &a, const REAL *top, const Step &z, S
             sum += z.all[c] * g;
         } else {
             const REAL scaled = z.all[c] * (REAL(1) / (K - I + 1));
-            const REAL g = reverse<K, I + 1>(s, a, top, z, sums, at,
-                                             b * scaled + s.own[tile_level(I) + at]);
+            const REAL g =
+                reverse<K, I + 1>(s, a, top, z, sums, at, b * scaled + s.own[tile_level(I) + at]);
             a.own[tile_level(I) + at] += g;
             sums.all[c] += b * (REAL(1) / (K - I + 1)) * g;
             sum += scaled * g;
@@ -123,8 +123,7 @@ AS_FN void reverse_step(const State &s, Adjoint &a, const REAL *top, const Step 
                 sum += z.tile[c] * g;
             } else {
                 const REAL scaled = z.tile[c] * (REAL(1) / (K - PREFIX));
-                const REAL g =
-                    reverse<K, PREFIX + 2>(s, a, top, z, sums, c, b * scaled + s.own[c]);
+                const REAL g = reverse<K, PREFIX + 2>(s, a, top, z, sums, c, b * scaled + s.own[c]);
                 a.own[c] += g;
                 of_tile(sums, c) += b * (REAL(1) / (K - PREFIX)) * g;
                 sum += scaled * g;
@@ -208,7 +207,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     i64 *available = source + STRETCHES; /* its raw increments */
     REAL *chunk_z = (REAL *)(available + STRETCHES);
     REAL *chunk_dz = chunk_z + STRETCHES * ROW;
-    REAL *later = chunk_dz + STRETCHES * ROW; /* dF of the increment behind the chunk, twice */
+    REAL *later = chunk_dz + STRETCHES * ROW;    /* dF of the increment behind the chunk, twice */
     REAL *level = later + 2 * STRETCHES * WIDTH; /* A of the words of one letter (PREFIX = 1) */
     REAL *buffer = level + PREFIX * STRETCHES * WIDTH;
     REAL *tops = buffer + (LANES > 1 ? THREADS * BUFFER * COLUMNS : 0);
@@ -259,9 +258,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     for (int i = tid; i < LANES * TOP; i += THREADS) {
         const int l = i / TOP, w = i % TOP, at = l % LETTER_TILES * TILE;
         const i64 first = l / LETTER_TILES * CHANNELS + at;
-        tops[l * TOP_ROW + w] = at + w / BEHIND < CHANNELS
-                                    ? grad[my_path * row + WORDS + first * BEHIND + w]
-                                    : REAL(0);
+        tops[l * TOP_ROW + w] =
+            at + w / BEHIND < CHANNELS ? grad[my_path * row + WORDS + first * BEHIND + w] : REAL(0);
     }
 #endif
     if constexpr (PREFIX == 1)

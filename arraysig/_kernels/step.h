@@ -24,8 +24,7 @@ AS_FN REAL as_step(const REAL *x, i64 t, i64 c, i64 dimension, bool lead_lag, RE
 }
 
 /* Transpose: what channel c of raw increment i receives from dz (steps, channels). */
-AS_FN REAL as_step_adjoint(const REAL *dz, i64 i, i64 c, i64 channels, i64 dimension,
-                           bool lead_lag)
+AS_FN REAL as_step_adjoint(const REAL *dz, i64 i, i64 c, i64 channels, i64 dimension, bool lead_lag)
 {
     return lead_lag ? dz[2 * i * channels + dimension + c] + dz[(2 * i + 1) * channels + c]
                     : dz[i * channels + c];

@@ -1,9 +1,9 @@
 /* Words in registers: how the words of a truncated signature are spread over threads, and a step.
  *
- * Cuts every path into `per_path` stretches of `steps` raw increments. LANES threads of a block walk
- * along one stretch, STRETCHES stretches side by side. A thread owns TILE letters at position
- * PREFIX + 1 behind a prefix of PREFIX letters, and every word that extends them, to level LEVELS. A
- * coordinate depends on prefixes of its word alone, so that a thread which also keeps the PREFIX
+ * Cuts every path into `per_path` stretches of `steps` raw increments. LANES threads of a block
+ * walk along one stretch, STRETCHES stretches side by side. A thread owns TILE letters at position
+ * PREFIX + 1 behind a prefix of PREFIX letters, and every word that extends them, to level LEVELS.
+ * A coordinate depends on prefixes of its word alone, so that a thread which also keeps the PREFIX
  * prefixes of its prefix never needs another thread. A step z multiplies by exp(z), Horner's rule
  * per level k, longest first:
  *
@@ -20,11 +20,11 @@ constexpr int THREADS = STRETCHES * LANES;
 constexpr int LETTER_TILES = (CHANNELS + TILE - 1) / TILE;
 constexpr i64 TILES = as_power(CHANNELS, PREFIX) * LETTER_TILES;
 constexpr int READ = WIDTH % 4 == 0 && sizeof(REAL) == 4 ? 4 : 2; /* numbers per shared load */
-constexpr int STEPS = CHUNK * (LEAD_LAG ? 2 : 1); /* of a chunk */
+constexpr int STEPS = CHUNK * (LEAD_LAG ? 2 : 1);                 /* of a chunk */
 constexpr int PACKS_OF_STEP = DIM / VECTOR, PACKS = CHUNK * PACKS_OF_STEP;
 /* Threads that load a stretch together, and the stretches that are loaded at a time. */
-constexpr int LOADERS = PACKS < 32 ? (PACKS < THREADS ? PACKS : THREADS)
-                                   : (32 < THREADS ? 32 : THREADS);
+constexpr int LOADERS =
+    PACKS < 32 ? (PACKS < THREADS ? PACKS : THREADS) : (32 < THREADS ? 32 : THREADS);
 constexpr int LOADED = THREADS / LOADERS;
 static_assert(WIDTH % READ == 0 && ROW % READ == 0 && DIM % VECTOR == 0, "vectors");
 static_assert(WIDTH >= LETTER_TILES * TILE && ROW >= STEPS * WIDTH, "room");
@@ -89,8 +89,8 @@ template <int K> AS_FN void multiply_step(State &s, const Step &z)
             if constexpr (K == PREFIX + 1)
                 s.own[c] += b * z.tile[c];
             else
-                extend<K, PREFIX + 2>(
-                    s, z, c, b * (z.tile[c] * (REAL(1) / (K - PREFIX))) + s.own[c]);
+                extend<K, PREFIX + 2>(s, z, c,
+                                      b * (z.tile[c] * (REAL(1) / (K - PREFIX))) + s.own[c]);
         }
     }
     if constexpr (K > 1)

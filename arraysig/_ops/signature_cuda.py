@@ -26,6 +26,7 @@ _THREADS = 2048
 _LAUNCH = 6000.0  # cycles
 _RADIX = 64  # signatures that sig_fold multiplies one after another
 _GROUP = 8  # GROUP of signature_scan.cu
+_SCAN_DEGREE = 8  # the most for which signature_scan.cu is worth unrolling
 _FOLD_DEGREE = 6  # the most that keeps what sig_fold unrolls small
 
 
@@ -240,18 +241,21 @@ def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Any, *attrs: Any) -> None:
     if call.length == 1:
         _sums_vjp(dataclasses.replace(call, degree=0), *ins, *outs)
         return
-    backward = {"sums": _sums_vjp, "tiles": _tiles_vjp, "levels": _levels_vjp}
+    backward = {
+        "sums": _sums_vjp,
+        "tiles": _tiles_vjp,
+        "stretches": _stretches_vjp,
+        "levels": _levels_vjp,
+    }
     backward[vjp_family(call.augmentation, call.degree, gpu)](call, *ins, *outs)
 
 
 def vjp_family(augmentation: Augmentation, degree: int, gpu: Any) -> str:
-    """As `family`, for the gradient."""
+    """As `family`, for the gradient; "stretches" are levels with ends of stretches from tiles."""
     forward = family(augmentation.channels, degree, gpu.itemsize)
-    if forward == "tiles" and not vjp_tile_of(
-        augmentation, degree, gpu.itemsize, gpu.shared_memory
-    ):
-        return "levels"
-    return forward
+    if forward != "tiles" or vjp_tile_of(augmentation, degree, gpu.itemsize, gpu.shared_memory):
+        return forward
+    return "stretches" if degree <= _SCAN_DEGREE else "levels"
 
 
 def _call(gpu: Any, plan: Any, attrs: Any) -> Call:
@@ -267,8 +271,8 @@ def _flat(gpu: Any, source: Any, name: str, threads: int, args: Any) -> None:
 
 
 def _at(pointer: Any, numbers: int, itemsize: int) -> Any:
-    """`pointer` moved on."""
-    return pointer._replace(address=pointer.address + numbers * itemsize)
+    """`pointer` moved on; None stays None."""
+    return pointer and pointer._replace(address=pointer.address + numbers * itemsize)
 
 
 # ---- sums
@@ -407,7 +411,7 @@ class VjpTile(NamedTuple):
     Attributes
     ----------
     buffer, columns : steps between sums over threads, numbers that a thread gives to one
-    top_shared, top_row : whether the top level is in shared memory, numbers of a thread's part there
+    top_shared, top_row : is the top level in shared memory, and numbers of a thread's part there
     memory : bytes of shared memory
     """
 
@@ -493,63 +497,126 @@ def vjp_cut(tile: VjpTile, batch: int, increments: int, processors: int) -> Stre
     return Stretches(-(-increments // steps), steps, 1)
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """S and A = dF/dS at the ends of stretches, to degree - 1 (``signature_scan.cu``).
+
+    Attributes
+    ----------
+    parts, suffix : signatures of the stretches, products of those behind
+    prefix, adjoint : S and A behind every stretch; None for a single one
+    edges : derivatives of the first and the last raw increment of every stretch
+    """
+
+    stretches: Stretches
+    parts: Any
+    suffix: Any
+    prefix: Any
+    adjoint: Any
+    edges: Any
+
+    @classmethod
+    def of(cls, call: Call, batch: int, stretches: Stretches) -> _Ends:
+        """Allocate for `batch` paths."""
+        shape = (batch, stretches.per_path, call.words(call.degree - 1))
+        parts = call.gpu.scratch(shape)
+        suffix, prefix, adjoint = (
+            [call.gpu.scratch(shape) for _ in range(3)] if stretches.per_path > 1 else [None] * 3
+        )
+        edges = call.gpu.scratch((batch, stretches.per_path, 2, call.augmentation.dimension))
+        return cls(stretches, parts, suffix, prefix, adjoint, edges)
+
+    def find(self, call: Call, grad: Any, path: Any) -> tuple[Any, Any, int]:
+        """Compute S and A; their pointers, and the row of A."""
+        batch, per_path = call.batch, self.stretches.per_path
+        low = call.words(call.degree - 1)
+        _walk(call, path, self.parts, call.degree - 1, self.stretches, low, 0)
+        if per_path == 1:
+            return self.parts, grad, call.row
+        prefix, suffix = self._products(call)
+        longest = call.augmentation.channels ** (call.degree - 1)
+        threads = batch * -(-per_path // _GROUP) * (low - longest + -(-longest // 32)) * 32
+        args = (grad, suffix, self.adjoint, batch, per_path, call.row)
+        _flat(call.gpu, _scan_source(call), "scan_adjoint", threads, args)
+        return prefix, self.adjoint, low
+
+    def _products(self, call: Call) -> tuple[Any, Any]:
+        """Prefixes and suffixes: in one pass, or in groups where that would leave the chip idle."""
+        gpu, batch, per_path = call.gpu, call.batch, self.stretches.per_path
+        low, source = call.words(call.degree - 1), _scan_source(call)
+        blocks = -(-(call.augmentation.channels ** (call.degree - 1)) // _BLOCK)
+
+        def scan(arrays: tuple[Any, ...], total: int, groups: int, size: int) -> None:
+            threads = 2 * batch * groups * blocks * _BLOCK
+            _flat(gpu, source, "scan_products", threads, (*arrays, batch, total, groups, size))
+
+        if per_path <= _RADIX or 2 * batch * blocks >= gpu.processors:
+            scan((self.parts, self.prefix, self.suffix, None), per_path, 1, per_path)
+            return self.prefix, self.suffix
+        size = math.isqrt(per_path - 1) + 1
+        groups = -(-per_path // size)
+        totals, group_prefix, group_suffix = (gpu.scratch((batch, groups, low)) for _ in range(3))
+        scan((self.parts, self.prefix, self.suffix, totals), per_path, groups, size)
+        scan((totals, group_prefix, group_suffix, None), groups, 1, groups)
+        # nobody reads `parts` any more
+        whole = (self.parts, gpu.scratch((batch, per_path, low)))
+        arrays = (self.prefix, self.suffix, group_prefix, group_suffix, *whole)
+        args = (*arrays, batch, per_path, groups, size)
+        _flat(gpu, source, "scan_combine", 2 * batch * per_path * low, args)
+        return whole
+
+    def write(self, call: Call, dpath: Any) -> None:
+        """The points where stretches meet."""
+        per_path, steps, _ = self.stretches
+        dimension = call.augmentation.dimension
+        args = (self.edges, dpath, call.batch, call.length, dimension, per_path, steps)
+        threads = call.batch * (per_path + 1) * dimension
+        _flat(call.gpu, _scan_source(call), "scan_edges", threads, args)
+
+
+def _scan_source(call: Call) -> Any:
+    channels = call.augmentation.channels
+    return call.gpu.source("signature_scan.cu", CHANNELS=channels, DEGREE=call.degree)
+
+
 def _tiles_vjp(call: Call, grad: Any, path: Any, dpath: Any) -> None:
     """``vjp_tile`` over some paths at a time.
 
     Scratch: `_ROUND` numbers, or what one path takes if that is more: per stretch (at most 64 raw
-    increments) 4 signatures to degree - 1 and two points.
+    increments) 4 signatures to degree - 1 and two points; half as much again for few long paths.
     """
     gpu, augmentation, degree = call.gpu, call.augmentation, call.degree
     tile = vjp_tile_of(augmentation, degree, gpu.itemsize, gpu.shared_memory)
     assert tile is not None
-    dimension, low = augmentation.dimension, call.words(degree - 1)
     stretches = vjp_cut(tile, call.batch, call.length - 1, gpu.processors)
-    size = stretches.per_path * (4 * low + 2 * dimension)
+    size = stretches.per_path * (4 * call.words(degree - 1) + 2 * augmentation.dimension)
     most = max(1, min(call.batch, _ROUND // size))
-    scratch = [gpu.scratch((most, stretches.per_path, low)) for _ in range(4)]
-    edges = gpu.scratch((most, stretches.per_path, 2, dimension))
+    ends = _Ends.of(call, most, stretches)
     for first in range(0, call.batch, most):
         part = dataclasses.replace(call, batch=min(most, call.batch - first))
-        at = first * call.length * dimension
-        arrays = (
-            _at(grad, first * call.row + call.scalar, gpu.itemsize),
-            _at(path, at, gpu.itemsize),
-            _at(dpath, at, gpu.itemsize),
-        )
-        _vjp_round(part, tile, stretches, *arrays, scratch, edges)
+        at = first * call.length * augmentation.dimension
+        part_grad = _at(grad, first * call.row + call.scalar, gpu.itemsize)
+        part_path, part_dpath = (_at(x, at, gpu.itemsize) for x in (path, dpath))
+        s_and_a = ends.find(part, part_grad, part_path)
+        _back(part, tile, stretches, part_path, part_grad, s_and_a, part_dpath, ends.edges)
+        ends.write(part, part_dpath)
 
 
-def _vjp_round(
+def _back(
     call: Call,
     tile: VjpTile,
     stretches: Stretches,
-    grad: Any,
     path: Any,
+    grad: Any,
+    s_and_a: tuple[Any, Any, int],
     dpath: Any,
-    scratch: list[Any],
     edges: Any,
 ) -> None:
-    gpu, augmentation, degree = call.gpu, call.augmentation, call.degree
-    batch, length, dimension = call.batch, call.length, augmentation.dimension
-    per_path, steps, _ = stretches
-    parts, prefix, suffix, adjoint = scratch
-    low = call.words(degree - 1)
-    _walk(call, path, parts, degree - 1, stretches, low, 0)
-    channels = augmentation.channels
-    scan = gpu.source("signature_scan.cu", CHANNELS=channels, DEGREE=degree)
-    ends = (batch, per_path)
-    at_ends, adjoint_row = (parts, grad), call.row
-    if per_path > 1:
-        longest = channels ** (degree - 1)
-        threads = 2 * batch * -(-longest // _BLOCK) * _BLOCK
-        _flat(gpu, scan, "scan_products", threads, (parts, prefix, suffix, *ends))
-        warps = low - longest + -(-longest // 32)
-        threads = batch * -(-per_path // _GROUP) * warps * 32
-        _flat(gpu, scan, "scan_adjoint", threads, (grad, suffix, adjoint, *ends, call.row))
-        at_ends, adjoint_row = (prefix, adjoint), low
+    """``vjp_tile``."""
+    gpu, augmentation = call.gpu, call.augmentation
     source = gpu.source(
         "signature_vjp.cu",
-        **_macros(augmentation, degree),
+        **_macros(augmentation, call.degree),
         PREFIX=tile.prefix,
         TILE=tile.tile,
         LANES=tile.lanes,
@@ -557,22 +624,22 @@ def _vjp_round(
         CHUNK=tile.chunk,
         WIDTH=tile.width,
         ROW=tile.row,
-        VECTOR=_vector(path, dimension, gpu.itemsize),
+        VECTOR=_vector(path, augmentation.dimension, gpu.itemsize),
         BUFFER=tile.buffer,
         COLUMNS=tile.columns,
         TOP_SHARED=tile.top_shared,
         TOP_ROW=tile.top_row,
     )
+    batch, (per_path, steps, _) = call.batch, stretches
+    prefix, adjoint, adjoint_row = s_and_a
     if tile.top_shared:
         blocks = batch * -(-per_path // tile.stretches)
     else:
         blocks = -(-batch * per_path // tile.stretches)
-    arrays = (path, grad, *at_ends, dpath, edges)
-    args = (*arrays, batch, length, per_path, steps, call.row, adjoint_row, call.dt)
+    arrays = (path, grad, prefix, adjoint, dpath, edges)
+    args = (*arrays, batch, call.length, per_path, steps, call.row, adjoint_row, call.dt)
     block = (tile.stretches * tile.lanes,)
     gpu.launch(source, "vjp_tile", (blocks,), block, args, tile.memory)
-    points = batch * (per_path + 1) * dimension
-    _flat(gpu, scan, "scan_edges", points, (edges, dpath, batch, length, dimension, *stretches[:2]))
 
 
 # ---- levels
@@ -640,6 +707,35 @@ class _Round:
             size = _size(call, self.chunk, degree, 0)
             self.run("levels_walk", start, words, *s, *h, size, words, degree - level)
 
+    def back(
+        self, start: int, grad: Any, behind: tuple[Any, int], before: Any, dz: Any, slices: int
+    ) -> None:
+        """E and dz of the chunk, and dF/dS before it from dF/dS `behind` it (pointer and row)."""
+        call, degree, itemsize = self.call, self.call.degree, self.call.gpu.itemsize
+        channels, low = call.augmentation.channels, call.words(degree - 1)
+        h_size, e_size = (_size(call, self.chunk, degree, k) for k in (0, 1))
+        for level in range(degree, 0, -1):
+            words, parents, planes = channels**level, channels ** (level - 1), degree - level
+            at = call.words(level - 1)
+            if level == degree:
+                here = (_at(grad, call.scalar + at, itemsize), call.row, 0)
+            else:
+                here = (self.level(self.e, level), e_size, words)
+                edges = (_at(behind[0], at, itemsize), behind[1], _at(before, at, itemsize), low)
+                self.run("levels_suffix", start, words, *edges, here[0], e_size, words, planes)
+            h_parent = self.level(self.h, level - 1)
+            sums = (h_parent, h_size, parents, planes + 1, dz, slices, int(level < degree))
+            self.run("levels_dz", start, slices * self.chunk * channels, *here, *sums)
+            if level > 1:
+                up = (self.level(self.e, level - 1), e_size, parents, planes + 1)
+                self.run("levels_lift", start, (planes + 1) * self.chunk * parents, *here, *up)
+
+    def write(self, start: int, dz: Any, slices: int, dpath: Any, edges: Any) -> None:
+        """What dz of the chunk makes of dF/dx."""
+        points = self.chunk // self.call.augmentation.per_raw + 1
+        threads = points * self.call.augmentation.dimension
+        self.run("levels_dpath", start, threads, dz, slices, points, dpath, edges)
+
 
 def _size(call: Call, chunk: int, level: int, extra: int) -> int:
     """Numbers of H (of E: `extra` = 1) of a stretch below `level`."""
@@ -652,8 +748,11 @@ _ROUND = 1 << 26
 
 
 def _levels(call: Call, path: Any, out: Any) -> None:
-    """Scratch: `_ROUND` numbers, or H of one step of one stretch if that is more; and a signature
-    per stretch where paths are cut."""
+    """``levels_walk`` and ``levels_top``.
+
+    Scratch: `_ROUND` numbers, or H of one step of one stretch if that is more; and a signature per
+    stretch where paths are cut.
+    """
     gpu, degree = call.gpu, call.degree
     channels = call.augmentation.channels
     total = (call.length - 1) * call.augmentation.per_raw
@@ -676,7 +775,7 @@ def _levels(call: Call, path: Any, out: Any) -> None:
         state = _at(to, first * row + skip, gpu.itemsize)
         top = _at(state, call.words(degree - 1), gpu.itemsize)
         for start in range(0, max(1, steps), chunk):
-            part.walk(start, state, row, state, row)
+            part.walk(start, state if start else None, row, state, row)
             h_parent = part.level(h, degree - 1)
             size, power = chunk * step_size, channels**degree
             part.run("levels_top", start, power, top, row, h_parent, size, power)
@@ -689,59 +788,90 @@ def _levels(call: Call, path: Any, out: Any) -> None:
 
 
 def _levels_vjp(call: Call, grad: Any, path: Any, dpath: Any) -> None:
-    """Chunks backwards, from checkpoints of S at their starts.
+    """Chunks backwards, one after another, from checkpoints of S at their starts.
 
     Scratch: `_ROUND` numbers for H, E, checkpoints and dz, or what one path takes with chunks of
     sqrt(steps), if that is more.
     """
     gpu, degree, itemsize = call.gpu, call.degree, call.gpu.itemsize
-    channels, per_raw = call.augmentation.channels, call.augmentation.per_raw
+    per_raw = call.augmentation.per_raw
     total = (call.length - 1) * per_raw
-    chunk = max(16, math.isqrt(total) // 2 * 2)
-    chunk = max(per_raw, min(chunk, total))
-    chunks = max(1, -(-total // chunk))
-    h_size, e_size = _size(call, chunk, degree, 0), _size(call, chunk, degree, 1)
+    chunk = max(per_raw, min(max(16, math.isqrt(total) // 2 * 2), total))
+    chunks = -(-total // chunk)
     low = call.words(degree - 1)
-    slices = min(64, -(-(channels ** (degree - 1)) // 64))
-    dz_size = slices * chunk * channels
-    path_size = h_size + e_size + (chunks + 2) * low + dz_size
+    slices = _slices(call)
+    path_size = _chunk_size(call, chunk) + (chunks + 2) * low
     most = max(1, min(call.batch, _ROUND // path_size))
-    h, e = gpu.scratch((most, h_size)), gpu.scratch((most, e_size))
+    scratch = _ChunkScratch.of(call, most, chunk)
     checkpoints = gpu.scratch((chunks + 1, most, low))
     adjoint = gpu.scratch((most, low))
-    dz = gpu.scratch((most, slices, chunk, channels))
     for first in range(0, call.batch, most):
         count = min(most, call.batch - first)
-        part = _Round(call, path, count, first, 1, total, chunk, h, e)
-        for k in range(chunks):
+        part = _Round(call, path, count, first, 1, total, chunk, scratch.h, scratch.e)
+
+        def walk(k: int, part: _Round = part) -> None:
             s = [_at(checkpoints, (k + i) * most * low, itemsize) for i in (0, 1)]
             part.walk(k * chunk, s[0], low, s[1], low)
-        g = _at(grad, first * call.row + call.scalar, itemsize)
-        behind = (g, call.row)
+
+        for k in range(chunks):
+            walk(k)
+        behind = (_at(grad, first * call.row + call.scalar, itemsize), call.row)
         for k in reversed(range(chunks)):
-            start = k * chunk
             if k < chunks - 1:  # H of the last chunk is still there
-                s = [_at(checkpoints, (k + i) * most * low, itemsize) for i in (0, 1)]
-                part.walk(start, s[0], low, s[1], low)
-            for level in range(degree, 0, -1):
-                words, parents, planes = channels**level, channels ** (level - 1), degree - level
-                at = call.words(level - 1)
-                if level == degree:
-                    here = (_at(g, at, itemsize), call.row, 0)
-                else:
-                    e_here = part.level(e, level)
-                    here = (e_here, e_size, words)
-                    edges = (_at(behind[0], at, itemsize), behind[1], _at(adjoint, at, itemsize))
-                    sizes = (low, e_here, e_size, words, planes)
-                    part.run("levels_suffix", start, words, *edges, *sizes)
-                h_parent = part.level(h, level - 1)
-                sums = (h_parent, h_size, parents, planes + 1, dz, slices, int(level < degree))
-                part.run("levels_dz", start, slices * chunk * channels, *here, *sums)
-                if level > 1:
-                    up = (part.level(e, level - 1), e_size, parents, planes + 1)
-                    threads = (planes + 1) * chunk * parents
-                    part.run("levels_lift", start, threads, *here, *up)
+                walk(k)
+            part.back(k * chunk, grad, behind, adjoint, scratch.dz, slices)
+            part.write(k * chunk, scratch.dz, slices, dpath, None)
             behind = (adjoint, low)
-            points = chunk // per_raw + 1
-            threads = points * call.augmentation.dimension
-            part.run("levels_dpath", start, threads, dz, slices, points, dpath)
+
+
+def _stretches_vjp(call: Call, grad: Any, path: Any, dpath: Any) -> None:
+    """All stretches side by side, from products and adjoints at their ends.
+
+    Scratch: as `_tiles_vjp`, and `_ROUND` numbers for H, E and dz, or those of one stretch.
+    """
+    low, itemsize = call.words(call.degree - 1), call.gpu.itemsize
+    increments = call.length - 1
+    per_path = -(-increments // 32)
+    steps = -(-increments // per_path)
+    per_path = -(-increments // steps)
+    ends = _Ends.of(call, call.batch, Stretches(per_path, steps, 1))
+    prefix, adjoint, adjoint_row = ends.find(call, _at(grad, call.scalar, itemsize), path)
+    chunk, slices = steps * call.augmentation.per_raw, _slices(call)
+    stretches = call.batch * per_path
+    most = max(1, min(stretches, _ROUND // _chunk_size(call, chunk)))
+    scratch = _ChunkScratch.of(call, most, chunk)
+    for first in range(0, stretches, most):
+        count = min(most, stretches - first)
+        part = _Round(call, path, count, first, per_path, chunk, chunk, scratch.h, scratch.e)
+        before = _at(prefix, (first - 1) * low, itemsize)  # not read where a path starts
+        part.walk(0, before, low, None, low)
+        behind = (_at(adjoint, first * adjoint_row, itemsize), adjoint_row)
+        part.back(0, grad, behind, None, scratch.dz, slices)
+        part.write(0, scratch.dz, slices, dpath, ends.edges)
+    ends.write(call, dpath)
+
+
+def _slices(call: Call) -> int:
+    """Slices in which dz is summed."""
+    return min(64, -(-int(call.augmentation.channels ** (call.degree - 1)) // 64))
+
+
+def _chunk_size(call: Call, chunk: int) -> int:
+    """Numbers of H, E and dz of a chunk."""
+    sizes = _size(call, chunk, call.degree, 0) + _size(call, chunk, call.degree, 1)
+    return sizes + _slices(call) * chunk * call.augmentation.channels
+
+
+class _ChunkScratch(NamedTuple):
+    """H, E and dz of a chunk of some stretches."""
+
+    h: Any
+    e: Any
+    dz: Any
+
+    @classmethod
+    def of(cls, call: Call, stretches: int, chunk: int) -> _ChunkScratch:
+        """Allocate."""
+        h, e = (call.gpu.scratch((stretches, _size(call, chunk, call.degree, k))) for k in (0, 1))
+        channels = call.augmentation.channels
+        return cls(h, e, call.gpu.scratch((stretches, _slices(call), chunk, channels)))
