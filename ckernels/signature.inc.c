@@ -6,8 +6,8 @@
  * driver. Work is cut into groups of lanes, which threads take one by one; every group writes its
  * own output, so results do not depend on which thread took it. Stretches of one path that share
  * a group are combined by Chen's product across lanes, others row by row at the end. Path lanes
- * restart every AS_SEGMENT steps and combine by Chen's product, which sums like a tree: rounding
- * errors grow with the square root of the segment instead of the path.
+ * start anew every AS_SEGMENT steps and combine by Chen's product, so that rounding errors grow
+ * with the length of the segment and the number of segments instead of their product.
  *
  * Degree 1 or one channel need no walk: with D the displacement of the path, level 1 is D, and
  * the signature of one channel is D^k / k!.
@@ -27,7 +27,7 @@ static REAL AS_T(displacement)(const AS_T(sig_plan) *p, const REAL *x, i64 chann
 {
     const i64 points = p->raw_steps * p->steps_per_raw + 1, d = p->dimension;
     if (p->time_aug && channel == p->channels - 1)
-        return p->time_step * (REAL)(points - 1);
+        return (REAL)(p->time_step * (double)(points - 1));
     channel %= d;
     REAL not_finite = 0;
     for (i64 i = 0; i < p->length; ++i)
@@ -223,6 +223,22 @@ static void AS_T(combine_rows_worker)(void *argument)
     }
 }
 
+/* Level 1 as the displacement, exact but for one rounding, where no point made it NaN; and the
+ * scalar term. */
+static void AS_T(finish_sig)(const AS_T(sig_plan) *p, const REAL *path, REAL *out)
+{
+    const i64 d = p->dimension;
+    for (i64 b = 0; b < p->batch; ++b, out += p->row) {
+        if (p->scalar_term)
+            out[0] = 1;
+        REAL *level1 = out + p->scalar_term;
+        const REAL *start = path + b * p->length * d, *end = start + p->raw_steps * d;
+        for (i64 a = 0; a < (p->lead_lag ? 2 * d : d); ++a)
+            if (level1[a] - level1[a] == 0)
+                level1[a] = end[a % d] - start[a % d];
+    }
+}
+
 static int AS_T(walk_signatures)(const AS_T(sig_plan) *p, const REAL *path, REAL *out,
                                  i64 *control)
 {
@@ -241,9 +257,7 @@ static int AS_T(walk_signatures)(const AS_T(sig_plan) *p, const REAL *path, REAL
     free(job.rows);
     if (job.failed)
         return AS_OUT_OF_MEMORY;
-    if (p->scalar_term)
-        for (i64 b = 0; b < p->batch; ++b)
-            out[b * p->row] = 1;
+    AS_T(finish_sig)(p, path, out);
     return AS_OK;
 }
 

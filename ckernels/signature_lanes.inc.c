@@ -33,7 +33,7 @@
 #define AS_PATH_LANES_BYTES 1048576 /* path lanes keep AS_LANES signatures within this size */
 #endif
 #ifndef AS_SEGMENT
-#define AS_SEGMENT 4096 /* steps after which sums start anew, to be combined by Chen's product */
+#define AS_SEGMENT 1024 /* steps after which sums start anew, to be combined by Chen's product */
 #endif
 #ifndef AS_CHECKPOINT_BYTES
 #define AS_CHECKPOINT_BYTES 4194304 /* checkpoints of the gradient, per thread */
@@ -79,7 +79,7 @@ static inline i64 as_next_unit(i64 *counter)
 typedef struct {
     i64 batch, length, dimension; /* of the paths as given */
     int time_aug, lead_lag;
-    REAL time_step;
+    double time_step;
     i64 channels, degree, words;    /* of the augmented paths and their signatures */
     i64 scalar_term, row;           /* row: words + scalar_term */
     i64 raw_steps, steps_per_raw;   /* steps of the path as given; augmented steps in each */
@@ -213,7 +213,7 @@ static void AS_T(describe)(AS_T(sig_plan) *p, i64 batch, i64 length, i64 dimensi
     p->dimension = dimension;
     p->time_aug = time_aug != 0;
     p->lead_lag = lead_lag != 0;
-    p->time_step = points > 1 ? (REAL)(end_time / (double)(points - 1)) : (REAL)0;
+    p->time_step = points > 1 ? end_time / (double)(points - 1) : 0;
     p->channels = AS_T(as_channels)(dimension, p->time_aug, p->lead_lag);
     p->degree = degree;
     p->scalar_term = scalar_term != 0;
@@ -334,12 +334,18 @@ AS_INLINE void AS_T(store_lanes)(const VEC *from, i64 count, int used, i64 strid
 }
 
 /* Raw increments [step][dimension] into the augmented layout [step][channel]; works for VEC and
- * REAL. With lead-lag the zeros are written too. */
+ * REAL. With lead-lag the zeros are written too. `first` is the raw step, from the start of the
+ * stretch, of the first one. Time moves by differences of rounded times, whose sums are exact: a
+ * constant would be rounded the same way in every step, and the error would grow with the length.
+ */
 #define AS_DEFINE_AUGMENT(NAME, TYPE)                                                              \
-    AS_INLINE void NAME(const AS_T(sig_plan) *p, i64 raw_steps, const TYPE *raw, TYPE *to)         \
+    AS_INLINE void NAME(const AS_T(sig_plan) *p, i64 first, i64 raw_steps, const TYPE *raw,        \
+                        TYPE *to)                                                                  \
     {                                                                                              \
         const i64 d = p->dimension;                                                                \
         const TYPE zero = {0};                                                                     \
+        i64 step = first * p->steps_per_raw;                                                       \
+        REAL time = (REAL)((double)step * p->time_step);                                           \
         for (i64 i = 0; i < raw_steps; ++i, raw += d)                                              \
             for (i64 moves = p->steps_per_raw; moves > 0; --moves, to += p->channels) {            \
                 TYPE *channel = to;                                                                \
@@ -348,8 +354,11 @@ AS_INLINE void AS_T(store_lanes)(const VEC *from, i64 count, int used, i64 strid
                         *channel++ = moves == 1 ? raw[a] : zero;                                   \
                 for (i64 a = 0; a < d; ++a)                                                        \
                     *channel++ = moves == 2 || !p->lead_lag ? raw[a] : zero;                       \
-                if (p->time_aug)                                                                   \
-                    *channel = zero + p->time_step;                                                \
+                if (p->time_aug) {                                                                 \
+                    const REAL next = (REAL)((double)++step * p->time_step);                       \
+                    *channel = zero + (next - time);                                               \
+                    time = next;                                                                   \
+                }                                                                                  \
             }                                                                                      \
     }
 AS_DEFINE_AUGMENT(AS_T(augment_lanes), VEC)
@@ -369,7 +378,7 @@ static void AS_T(load_increments)(const AS_T(sig_plan) *p, const AS_T(lanes) *la
         for (i64 k = 0; k < size; ++k)
             z[k] = x[k + d] - x[k];
         if (!plain)
-            AS_T(augment_shared)(p, count, raw, to);
+            AS_T(augment_shared)(p, first, count, raw, to);
         return;
     }
     const REAL *x[AS_LANES];
@@ -378,7 +387,7 @@ static void AS_T(load_increments)(const AS_T(sig_plan) *p, const AS_T(lanes) *la
     if (d)
         AS_T(load_lanes)(x, size, d, plain ? to : raw);
     if (!plain)
-        AS_T(augment_lanes)(p, count, raw, to);
+        AS_T(augment_lanes)(p, first, count, raw, to);
     if (p->stretches > 1 && first + count == lanes->longest) {
         const i64 last = p->steps_per_raw * p->channels;
         REAL *end = (REAL *)((VEC *)to + count * last);
