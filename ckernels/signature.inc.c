@@ -272,7 +272,7 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
     if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
         AS_T(sig_of_displacement)(&plan, path, out, control);
     else {
-        AS_T(plan_lanes)(&plan, 28 << 10, 0);
+        AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);
         status = AS_T(walk_signatures)(&plan, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;

@@ -955,7 +955,7 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
         AS_T(vjp_of_displacement)(&plan, grad, path, out, control);
     else {
         const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
-        AS_T(plan_lanes)(&plan, 16 << 10, lower);
+        AS_T(plan_lanes)(&plan, 16 << 10, lower, 0);
         status = AS_T(walk_gradients)(&plan, grad, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;

@@ -180,8 +180,10 @@ static void AS_T(choose_lanes)(AS_T(sig_plan) *p, i64 row_bytes)
 }
 
 /* Fills the plan; degree >= 2, channels >= 2 and at least one step. `increment_bytes` is what the
- * increments of a chunk may take in the first-level cache; `row_bytes` what a stretch costs. */
-static void AS_T(plan_lanes)(AS_T(sig_plan) *p, i64 increment_bytes, i64 row_bytes)
+ * increments of a chunk may take in the first-level cache, `row_bytes` what a stretch costs.
+ * `shared_steps_are_small`: with prefix lanes a step takes REALs only, so chunks may be longer. */
+static void AS_T(plan_lanes)(AS_T(sig_plan) *p, i64 increment_bytes, i64 row_bytes,
+                             int shared_steps_are_small)
 {
     p->stretches = 1;
     p->prefix_length = 0;
@@ -196,8 +198,9 @@ static void AS_T(plan_lanes)(AS_T(sig_plan) *p, i64 increment_bytes, i64 row_byt
     p->groups = p->prefix_length ? p->batch * p->groups_per_path
                                  : as_ceil_div(p->batch * p->stretches, AS_LANES);
     p->threads = as_most(1, as_least(p->threads, p->groups));
-    const i64 step_bytes = p->channels * AS_VECTOR_BYTES;
-    p->chunk = as_most(16, as_least(32, increment_bytes / step_bytes)) & ~(i64)7;
+    const int shared = p->prefix_length && shared_steps_are_small;
+    const i64 step_bytes = p->channels * (shared ? (i64)sizeof(REAL) : AS_VECTOR_BYTES);
+    p->chunk = as_most(16, as_least(shared ? 64 : 32, increment_bytes / step_bytes)) & ~(i64)7;
     const i64 longest = as_ceil_div(p->raw_steps, p->stretches) * p->steps_per_raw;
     p->chunk = as_least(p->chunk, longest);
 }
