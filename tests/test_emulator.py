@@ -133,7 +133,7 @@ DIVERGENCE = {
     "shuffle_without_half": r"warp collective \(line {line}\) waits for lane 16, which has exited",
     "shuffle_from_outside": r"shuffle \(line {line}\): lane 15 reads lane 16, which is not in the",
     "shuffles_of_halves": "divergent warp collective: lane 16 at line {line} with mask ffffffff",
-    "shuffle_in_small_block": r"mask ffffffff names lanes that do not .* 16 threads \(line {line}\)",
+    "shuffle_in_small_block": r"mask ffffffff names lanes that .* 16 threads \(line {line}\)",
     "shuffle_of_odd_width": r"shuffle of width 3 \(line {line}\)",
     "lane_outside_of_mask": r"lane 16 is not in the mask 0000ffff .* \(line {line}\)",
     "trap": r"__trap \(line {line}\)",
