@@ -15,7 +15,7 @@ from arraysig._core.cuda import Pointer
 
 from .emulator import EmulatedDevice
 
-DEFAULT_DYNAMIC_SHARED = 48 * 1024
+DEFAULT_SHARED = 48 * 1024
 
 
 class Launch(NamedTuple):
@@ -65,6 +65,7 @@ class FakeCupy(types.ModuleType):
         super().__init__("cupy")
         self.current = 0
         self.entered: list[int] = []
+        self.static_shared = 0
         self.modules: list[FakeModule] = []
         self.launches: list[Launch] = []
         self.arrays: dict[int, FakeArray] = {}
@@ -81,7 +82,7 @@ class FakeCupy(types.ModuleType):
         return {
             "name": b"NVIDIA Nothing",
             "multiProcessorCount": self.emulator.processors,
-            "sharedMemPerBlock": DEFAULT_DYNAMIC_SHARED,
+            "sharedMemPerBlock": DEFAULT_SHARED,
             "sharedMemPerBlockOptin": self.emulator.shared_memory,
             "totalGlobalMem": 2**24,
         }
@@ -139,12 +140,16 @@ class FakeKernel:
         self.raised: list[tuple[int, int]] = []  # device, bytes
 
     @property
+    def shared_size_bytes(self) -> int:
+        """Static shared memory, of which the emulator learns when the kernel runs: tests say."""
+        return self.module.cupy.static_shared
+
+    @property
     def max_dynamic_shared_size_bytes(self) -> int:
         """An attribute of the function on the current device."""
         device = self.module.cupy.current
-        return next(
-            (n for d, n in reversed(self.raised) if d == device), DEFAULT_DYNAMIC_SHARED
-        )
+        default = DEFAULT_SHARED - self.shared_size_bytes
+        return next((n for d, n in reversed(self.raised) if d == device), default)
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
@@ -162,15 +167,11 @@ class FakeKernel:
         """Run to the end."""
         cupy = self.module.cupy
         pointer = None if stream is None else stream.ptr
-        cupy.launches.append(
-            Launch(self.name, grid, block, shared_mem, pointer, cupy.current)
-        )
+        cupy.launches.append(Launch(self.name, grid, block, shared_mem, pointer, cupy.current))
         assert min(grid) > 0, "CuPy launches one block for none"
         assert shared_mem <= self.max_dynamic_shared_size_bytes
         values = [self._pointer(a) if type(a) is np.uint64 else a for a in args]
-        cupy.emulator.launch(
-            self.module, self.name, grid, block, values, shared_mem, None
-        )
+        cupy.emulator.launch(self.module, self.name, grid, block, values, shared_mem, None)
 
     def _pointer(self, address: np.uint64) -> Pointer:
         array = self.module.cupy.arrays[int(address)]

@@ -71,9 +71,7 @@ class Nvrtc:
         )
         program = ctypes.c_void_p()
         create = self._library.nvrtcCreateProgram
-        self._check(
-            create(ctypes.byref(program), code.encode(), file.encode(), 0, None, None)
-        )
+        self._check(create(ctypes.byref(program), code.encode(), file.encode(), 0, None, None))
         try:
             values = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
             status = self._library.nvrtcCompileProgram(program, len(options), values)
@@ -87,9 +85,7 @@ class Nvrtc:
 
     def _text(self, program: ctypes.c_void_p, what: str) -> str:
         size = ctypes.c_size_t()
-        self._check(
-            getattr(self._library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
-        )
+        self._check(getattr(self._library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)))
         buffer = ctypes.create_string_buffer(size.value)
         self._check(getattr(self._library, f"nvrtcGet{what}")(program, buffer))
         return buffer.value.decode()

@@ -113,6 +113,15 @@ def test_dynamic_shared_memory(cupy: FakeCupy) -> None:
     assert [used.shared for used in cupy.launches][-2:] == [60000, 50000]
 
 
+def test_dynamic_and_static_shared_memory(cupy: FakeCupy) -> None:
+    """The 48 KiB are for both."""
+    cupy.static_shared = 1024
+    for size in (128, 48128, 48129, 48130, 48129):
+        launch(cupy, cupy_device("f", 0), size)
+    ((kernel,),) = (module.functions for module in cupy.modules)
+    assert kernel.raised == [(0, 48129), (0, 48130)]
+
+
 def test_device_guard(cupy: FakeCupy) -> None:
     """Entered only where another device is current, which is current again afterwards."""
     device = cupy_device("f", 1)
@@ -145,9 +154,7 @@ def test_stream_and_allocator_of_the_caller(cupy: FakeCupy) -> None:
     memory = Memory(empty, 0, 4711, 2**30)
     path = normal(2, 5, 3)
     attrs = (False, False, 1.0, 1)
-    out = dispatch.execute(
-        transform_path, [cupy.asarray(path)], attrs, memory, "float32"
-    )
+    out = dispatch.execute(transform_path, [cupy.asarray(path)], attrs, memory, "float32")
     assert np.array_equal(out.values, path)
     assert cupy.launches == [Launch("transform_path", (1,), (256,), 0, 4711, 0)]
     launcher = Launcher(cupy_device("f", 0), memory, "float32")
@@ -190,18 +197,14 @@ def test_numbers_have_exact_types(cupy: FakeCupy) -> None:
     launcher = Launcher(cupy_device("f", 0), memory, "float32")
     assert launcher.real(2.5).dtype == np.float32
     x = cupy.asarray(start(32))
-    launcher.launch(
-        PLANTED, "scan_right", (1,), (32,), (Pointer(x.data.ptr, "float32", (32,)), 32)
-    )
+    launcher.launch(PLANTED, "scan_right", (1,), (32,), (Pointer(x.data.ptr, "float32", (32,)), 32))
     np.testing.assert_allclose(x.values, np.cumsum(start(32)))
 
 
 def test_results_larger_than_the_device(cupy: FakeCupy) -> None:
     """Refused before anything is allocated."""
     path = cupy.asarray(normal(2**10, 2**9, 2))
-    with pytest.raises(
-        MemoryError, match=r"takes 0\.01951 GiB, more than the 0\.01562 GiB"
-    ):
+    with pytest.raises(MemoryError, match=r"takes 0\.01951 GiB, more than the 0\.01562 GiB"):
         transform_path(path, True, True, 1.0, 1)
     assert list(cupy.arrays.values()) == [path]
 
@@ -211,9 +214,7 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     forget()
     memory = Memory(np.empty, 0, 4711, 2**30)
-    message = (
-        r"^transform_path: CUDA arrays need CuPy.*pip install 'arraysig\[cuda13\]'"
-    )
+    message = r"^transform_path: CUDA arrays need CuPy.*pip install 'arraysig\[cuda13\]'"
     with pytest.raises(ImportError, match=message) as caught:
         dispatch.execute(
             transform_path, [normal(2, 5, 3)], (False, False, 1.0, 1), memory, "float32"

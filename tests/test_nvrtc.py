@@ -168,9 +168,6 @@ def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int
             yield f"{name} needs {registers} registers for {use.threads} threads"
         if kernel.shared + use.shared > shared:
             yield f"{name} needs {kernel.shared} + {use.shared} bytes of shared memory"
-        elif use.shared <= STATIC_SHARED < kernel.shared + use.shared:
-            # CUDA must be asked for more than 48 KiB together; CupyDevice looks at one part only
-            yield f"{name} can not be launched with {kernel.shared} + {use.shared} bytes"
 
 
 def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
@@ -263,11 +260,6 @@ WASTE: dict[str, tuple[str, Use, list[str]]] = {
         FINE,
         Use(256, 163 * 1024 - 1023),
         [r"kernel needs 1024 \+ 165889 bytes of shared"],
-    ),
-    "more than default": (
-        FINE,
-        Use(256, 49152),
-        [r"kernel can not be launched with 1024 \+ 4"],
     ),
     "registers": (
         FINE,

@@ -254,9 +254,12 @@ class CupyDevice:
         cuda = self._cupy.cuda
         here = cuda.runtime.getDevice() == self._ordinal
         with contextlib.nullcontext() if here else cuda.Device(self._ordinal):
-            if shared > 48 * 1024 and self._shared.get((source, name), 0) < shared:
-                kernel.max_dynamic_shared_size_bytes = shared
-                self._shared[source, name] = shared
+            if shared:
+                allowed = self._shared.get((source, name))
+                if allowed is None:  # static and dynamic shared memory may be 48 KiB together
+                    allowed = self._shared[source, name] = 48 * 1024 - kernel.shared_size_bytes
+                if shared > allowed:
+                    kernel.max_dynamic_shared_size_bytes = self._shared[source, name] = shared
             values = tuple(np.uint64(a.address) if isinstance(a, Pointer) else a for a in args)
             keywords = {} if stream is None else {"stream": _Stream(stream)}
             kernel(grid, block, values, shared_mem=shared, **keywords)

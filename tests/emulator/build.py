@@ -38,21 +38,15 @@ _STRICT = ("-Wl,-z,defs",)
 FLAVORS = {
     "fast": _Flavor(("-O2", *_LINES), ("-O2",), _STRICT),
     # Linked without -fsanitize: the runtime provides the functions that the compiler calls.
-    "race": _Flavor(
-        ("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT
-    ),
+    "race": _Flavor(("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
     "asan": _Flavor(("-O1", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
     # What machines other than x86-64 use in `fast`; slower.
     "portable": _Flavor(("-O2", *_LINES), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
 }
 
 _ALIGN = r"(?:(?:__align__|alignas)\s*\([^()]*\)\s*)?"
-_DYNAMIC = re.compile(
-    rf"extern\s+__shared__\s+{_ALIGN}([\w\s]+?)\s+(\w+)\s*\[\s*\]\s*;"
-)
-_STATIC = re.compile(
-    rf"\b__shared__\s+{_ALIGN}([\w:<>,\s]+?)\s+(\w+)\s*((?:\[[^\]]*\]\s*)*);"
-)
+_DYNAMIC = re.compile(rf"extern\s+__shared__\s+{_ALIGN}([\w\s]+?)\s+(\w+)\s*\[\s*\]\s*;")
+_STATIC = re.compile(rf"\b__shared__\s+{_ALIGN}([\w:<>,\s]+?)\s+(\w+)\s*((?:\[[^\]]*\]\s*)*);")
 _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__[^;{]*?\b(?!__launch_bounds__)(\w+)\s*'
     r"\((?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*|[^)])*\)\s*(?={)"
@@ -65,9 +59,7 @@ def host_code(code: str) -> str:
 
     def dynamic(match: re.Match[str]) -> str:
         kind, name = match[1], match[2]
-        return f"{kind} *const {name} = ({kind} *)emu_dynamic_shared();" + _newlines(
-            match[0]
-        )
+        return f"{kind} *const {name} = ({kind} *)emu_dynamic_shared();" + _newlines(match[0])
 
     def static(match: re.Match[str]) -> str:
         kind, name, dims = match[1], match[2], match[3]
@@ -91,15 +83,11 @@ def build(code: str, flavor: str) -> Path:
     """The shared object with the kernels of `code`, compiled unless some process did before."""
     text = '#include "cuda_emu.h"\n#line 1 "macros"\n' + host_code(code)
     options = FLAVORS[flavor]
-    object_ = _key(
-        "kernel", text, _read("cuda_emu.h"), _runtime(flavor).name, *options.kernel
-    )
+    object_ = _key("kernel", text, _read("cuda_emu.h"), _runtime(flavor).name, *options.kernel)
     path = cache() / f"{object_}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            source, kernel, shared = (
-                Path(folder) / f"kernel.{x}" for x in ("cpp", "o", "so")
-            )
+            source, kernel, shared = (Path(folder) / f"kernel.{x}" for x in ("cpp", "o", "so"))
             source.write_text(text, encoding="utf-8")
             # -w: the warnings that matter for these sources are NVRTC's
             _compile(["-w", *options.kernel, "-I", str(_HERE), str(source)], kernel)
@@ -142,9 +130,7 @@ def cache() -> Path:
 def location(path: Path, offset: int) -> str:
     """``file:line`` of the source for an offset into a shared object."""
     command = ["addr2line", "-i", "-e", str(path), hex(offset - 1)]
-    frames = subprocess.run(
-        command, capture_output=True, text=True, check=True
-    ).stdout.split("\n")
+    frames = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     names = [frame.split(" ")[0].rpartition("/")[2] for frame in frames if frame]
     return next((n for n in names if not n.startswith("cuda_emu.h")), names[0])
 
@@ -152,8 +138,7 @@ def location(path: Path, offset: int) -> str:
 def sanitizer_environment() -> dict[str, str]:
     """The environment in which the ``asan`` flavor can be loaded into Python."""
     libraries = [
-        _gxx([f"-print-file-name={name}"]).strip()
-        for name in ("libasan.so", "libubsan.so")
+        _gxx([f"-print-file-name={name}"]).strip() for name in ("libasan.so", "libubsan.so")
     ]
     return {
         "LD_PRELOAD": ":".join(libraries),

@@ -61,9 +61,7 @@ class EmulatedDevice:
         self.processors = processors
         self.shared_memory = shared_memory
         if self.flavor not in build.FLAVORS:
-            raise EmulatorError(
-                f"no flavor {self.flavor!r}: there are {', '.join(build.FLAVORS)}"
-            )
+            raise EmulatorError(f"no flavor {self.flavor!r}: there are {', '.join(build.FLAVORS)}")
         if order not in (0, 1, 2):
             raise EmulatorError(f"no order {order!r}: there are 0, 1 and 2")
         if self.flavor == "asan" and not hasattr(ctypes.CDLL(None), "__asan_init"):
@@ -127,33 +125,23 @@ class _Kernel:
             kept = launch.races[0 : min(launch.race_count, len(launch.races))]
             raise EmulatorError(f"{self.name}: " + "; ".join(map(self._describe, kept)))
 
-    def _arguments(
-        self, args: Sequence[Pointer | np.generic | None]
-    ) -> tuple[list[Any], Any]:
+    def _arguments(self, args: Sequence[Pointer | np.generic | None]) -> tuple[list[Any], Any]:
         """Addresses of the arguments, and what must live as long."""
         if len(args) != len(self.parameters):
             raise EmulatorError(
                 f"{self.name}: {len(args)} arguments for {len(self.parameters)} parameters"
             )
         storage: list[Any] = []
-        for number, (value, (dtype, pointer)) in enumerate(
-            zip(args, self.parameters, strict=True)
-        ):
+        for number, (value, (dtype, pointer)) in enumerate(zip(args, self.parameters, strict=True)):
             wanted = f"{dtype} *" if pointer else dtype
             if pointer and value is None:
                 storage.append(np.uint64(0))
             elif pointer and isinstance(value, Pointer) and value.dtype == dtype:
                 storage.append(np.uint64(value.address))
-            elif (
-                not pointer
-                and isinstance(value, np.generic)
-                and value.dtype.name == dtype
-            ):
+            elif not pointer and isinstance(value, np.generic) and value.dtype.name == dtype:
                 storage.append(value)
             else:
-                raise EmulatorError(
-                    f"{self.name}: parameter {number} is {wanted}, got {value!r}"
-                )
+                raise EmulatorError(f"{self.name}: parameter {number} is {wanted}, got {value!r}")
         storage = [np.array(value) for value in storage]
         addresses = [_ffi.cast("void *", value.ctypes.data) for value in storage]
         return storage, _ffi.new("void *[]", addresses)
@@ -186,6 +174,4 @@ def _text(characters: Any) -> str:
 
 
 _ffi = cffi.FFI()
-_ffi.cdef(
-    re.sub(r"^#.*\n", "", (Path(__file__).parent / "abi.h").read_text(), flags=re.M)
-)
+_ffi.cdef(re.sub(r"^#.*\n", "", (Path(__file__).parent / "abi.h").read_text(), flags=re.M))

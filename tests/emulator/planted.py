@@ -98,9 +98,7 @@ def run(
     pointer = Pointer(x.ctypes.data, x.dtype.name, x.shape)
     args = (pointer, np.int64(case.n))
     source = PlantedSource("planted.cu", macros)
-    device.launch(
-        source, case.kernel or name, case.grid, case.block, args, case.shared, None
-    )
+    device.launch(source, case.kernel or name, case.grid, case.block, args, case.shared, None)
     return x
 
 

@@ -533,11 +533,6 @@ void *emu_static_shared(const void *key, size_t size)
     if (static_shared + launch->dynamic_shared > launch->shared_limit)
         fail("%zu bytes of static and %zu of dynamic shared memory, more than %zu", static_shared,
              (size_t)launch->dynamic_shared, (size_t)launch->shared_limit);
-    /* who launches asks CUDA for more only where the dynamic part alone is beyond the default */
-    if (static_shared + launch->dynamic_shared > STATIC_LIMIT &&
-        launch->dynamic_shared <= STATIC_LIMIT)
-        fail("%zu bytes of static and %zu of dynamic shared memory, together more than %zu",
-             static_shared, (size_t)launch->dynamic_shared, STATIC_LIMIT);
     return new_shared(key, size);
 }
 
