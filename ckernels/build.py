@@ -107,4 +107,6 @@ class BuildExt(build_ext):
         ext.define_macros += [("AS_X86", "1")] if len(isas) > 1 else []
         ext.extra_compile_args += [*flags, "-Wno-unused-parameter", "-Wno-unused-function"]
         ext.extra_link_args += omp_link
+        # setuptools relinks only when one of these is newer than the extension
+        ext.depends += [str(p) for folder in include for p in pathlib.Path(folder).glob("*.[ch]")]
         super().build_extension(ext)

@@ -13,17 +13,20 @@
  * the signature of one channel is D^k / k!.
  */
 
+#define SIG_JOB AS_T(sig_job)
+#define SIG_SCRATCH AS_T(sig_scratch)
+
 typedef struct {
-    const AS_T(sig_plan) *plan;
+    const SIG_PLAN *plan;
     const REAL *path;
     REAL *out;
-    REAL *rows;       /* signatures of runs of AS_LANES stretches, or NULL: straight into out */
+    REAL *rows; /* signatures of runs of AS_LANES stretches, or NULL: straight into out */
     i64 *control;
     i64 next, failed; /* unit to take; set when there is no memory */
-} AS_T(sig_job);
+} SIG_JOB;
 
 /* x_end - x_0, exact but for one rounding; NaN where any point is NaN or infinite. */
-static REAL AS_T(displacement)(const AS_T(sig_plan) *p, const REAL *x, i64 channel)
+static REAL AS_T(displacement)(const SIG_PLAN *p, const REAL *x, i64 channel)
 {
     const i64 points = p->raw_steps * p->steps_per_raw + 1, d = p->dimension;
     if (p->time_aug && channel == p->channels - 1)
@@ -36,8 +39,7 @@ static REAL AS_T(displacement)(const AS_T(sig_plan) *p, const REAL *x, i64 chann
 }
 
 /* Signatures that are functions of the displacement: degree 0 and 1, one channel, one point. */
-static void AS_T(sig_of_displacement)(const AS_T(sig_plan) *p, const REAL *path, REAL *out,
-                                      i64 *control)
+static void AS_T(sig_of_displacement)(const SIG_PLAN *p, const REAL *path, REAL *out, i64 *control)
 {
     for (i64 b = 0; b < p->batch && !as_cancelled(control); ++b) {
         const REAL *x = path + b * p->length * p->dimension;
@@ -64,15 +66,14 @@ static void AS_T(sig_of_displacement)(const AS_T(sig_plan) *p, const REAL *path,
 /* Scratch of one worker, in VECs. */
 typedef struct {
     VEC *tree, *total, *increments, *raw, *horner, *children, *moves, *chain;
-} AS_T(sig_scratch);
+} SIG_SCRATCH;
 
-static int AS_T(keeps_total)(const AS_T(sig_plan) *p)
+static int AS_T(keeps_total)(const SIG_PLAN *p)
 {
-    return !p->prefix_length &&
-           (p->stretches > 1 || p->raw_steps * p->steps_per_raw > AS_SEGMENT);
+    return !p->prefix_length && (p->stretches > 1 || p->raw_steps * p->steps_per_raw > AS_SEGMENT);
 }
 
-static void AS_T(lay_out_sig)(const AS_T(sig_plan) *p, AS_T(arena) *arena, AS_T(sig_scratch) *s)
+static void AS_T(lay_out_sig)(const SIG_PLAN *p, SIG_ARENA *arena, SIG_SCRATCH *s)
 {
     const int augmented = p->time_aug || p->lead_lag;
     /* one VEC more: lanes are shifted by unaligned loads */
@@ -87,10 +88,10 @@ static void AS_T(lay_out_sig)(const AS_T(sig_plan) *p, AS_T(arena) *arena, AS_T(
 }
 
 /* Walks all chunks of a group; the result is in scratch->tree. Returns whether it was cancelled. */
-static int AS_T(walk_group)(AS_T(tree) *tree, AS_T(chain) *chain, const AS_T(lanes) *lanes,
-                            const AS_T(sig_scratch) *scratch, i64 *control)
+static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *lanes,
+                            const SIG_SCRATCH *scratch, i64 *control)
 {
-    const AS_T(sig_plan) *p = tree->plan;
+    const SIG_PLAN *p = tree->plan;
     const i64 bytes = (i64)sizeof(VEC) * p->tree_words;
     const i64 chunks = AS_T(chunk_count)(p, lanes->longest);
     const i64 segment = p->prefix_length ? chunks : as_ceil_div(AS_SEGMENT, p->chunk);
@@ -125,7 +126,7 @@ static int AS_T(walk_group)(AS_T(tree) *tree, AS_T(chain) *chain, const AS_T(lan
 
 /* Combines the stretches of each path that lie in neighbouring lanes, by halves: lane l takes
  * lane l + gap. The path's result ends in its first lane; other lanes hold what is not used. */
-static void AS_T(combine_lanes)(const AS_T(sig_plan) *p, const AS_T(sig_scratch) *scratch)
+static void AS_T(combine_lanes)(const SIG_PLAN *p, const SIG_SCRATCH *scratch)
 {
     for (i64 gap = 1; gap < as_least(p->stretches, AS_LANES); gap *= 2) {
         const REAL *lane = (const REAL *)scratch->tree + gap;
@@ -136,10 +137,9 @@ static void AS_T(combine_lanes)(const AS_T(sig_plan) *p, const AS_T(sig_scratch)
     }
 }
 
-static void AS_T(write_path_lanes)(const AS_T(sig_job) *job, const AS_T(lanes) *lanes,
-                                   const VEC *tree)
+static void AS_T(write_path_lanes)(const SIG_JOB *job, const SIG_LANES *lanes, const VEC *tree)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const i64 together = as_least(p->stretches, AS_LANES);
     const i64 stride = job->rows ? p->words : p->row;
     REAL *to = job->rows ? job->rows : job->out + p->scalar_term;
@@ -154,10 +154,10 @@ static void AS_T(write_path_lanes)(const AS_T(sig_job) *job, const AS_T(lanes) *
             to[w] = element[w * AS_LANES + l];
 }
 
-static void AS_T(write_prefix_lanes)(const AS_T(sig_job) *job, const AS_T(lanes) *lanes,
-                                     const AS_T(chain) *chain, const VEC *tree)
+static void AS_T(write_prefix_lanes)(const SIG_JOB *job, const SIG_LANES *lanes,
+                                     const SIG_CHAIN *chain, const VEC *tree)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     REAL *out = job->out + lanes->path * p->row + p->scalar_term;
     for (int l = 0; l < lanes->count; ++l)
         for (i64 k = 1; k <= p->prefix_length; ++k) {
@@ -176,21 +176,21 @@ static void AS_T(write_prefix_lanes)(const AS_T(sig_job) *job, const AS_T(lanes)
 
 static void AS_T(sig_worker)(void *argument)
 {
-    AS_T(sig_job) *job = argument;
-    const AS_T(sig_plan) *p = job->plan;
+    SIG_JOB *job = argument;
+    const SIG_PLAN *p = job->plan;
     _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
-    AS_T(sig_scratch) scratch;
-    AS_T(arena) measured = {0};
+    SIG_SCRATCH scratch;
+    SIG_ARENA measured = {0};
     AS_T(lay_out_sig)(p, &measured, &scratch);
-    AS_T(arena) arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
+    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
     if (!arena.base) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
         return;
     }
     AS_T(lay_out_sig)(p, &arena, &scratch);
-    AS_T(tree) tree;
-    AS_T(chain) chain;
-    AS_T(lanes) lanes;
+    SIG_TREE tree;
+    SIG_CHAIN chain;
+    SIG_LANES lanes;
     chain.moves = scratch.moves;
     chain.sig = scratch.chain;
     AS_T(start_tree)(&tree, p, p->degree, scratch.horner, scratch.children, scratch.increments);
@@ -212,8 +212,8 @@ static void AS_T(sig_worker)(void *argument)
 /* Combines the rows of each path, one worker per path. */
 static void AS_T(combine_rows_worker)(void *argument)
 {
-    AS_T(sig_job) *job = argument;
-    const AS_T(sig_plan) *p = job->plan;
+    SIG_JOB *job = argument;
+    const SIG_PLAN *p = job->plan;
     const i64 rows = p->stretches / AS_LANES;
     for (i64 b; (b = as_next_unit(&job->next)) < p->batch;) {
         REAL *sig = job->rows + b * rows * p->words;
@@ -225,7 +225,7 @@ static void AS_T(combine_rows_worker)(void *argument)
 
 /* Level 1 as the displacement, exact but for one rounding, where no point made it NaN; and the
  * scalar term. */
-static void AS_T(finish_sig)(const AS_T(sig_plan) *p, const REAL *path, REAL *out)
+static void AS_T(finish_sig)(const SIG_PLAN *p, const REAL *path, REAL *out)
 {
     const i64 d = p->dimension;
     for (i64 b = 0; b < p->batch; ++b, out += p->row) {
@@ -239,10 +239,9 @@ static void AS_T(finish_sig)(const AS_T(sig_plan) *p, const REAL *path, REAL *ou
     }
 }
 
-static int AS_T(walk_signatures)(const AS_T(sig_plan) *p, const REAL *path, REAL *out,
-                                 i64 *control)
+static int AS_T(walk_signatures)(const SIG_PLAN *p, const REAL *path, REAL *out, i64 *control)
 {
-    AS_T(sig_job) job = {.plan = p, .path = path, .out = out, .control = control};
+    SIG_JOB job = {.plan = p, .path = path, .out = out, .control = control};
     const i64 rows = p->stretches > AS_LANES ? p->batch * (p->stretches / AS_LANES) : 0;
     if (rows) {
         job.rows = malloc(sizeof(REAL) * (size_t)(rows * p->words));
@@ -265,7 +264,7 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
                        i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                        int threads, i64 *control)
 {
-    AS_T(sig_plan) plan;
+    SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
                    scalar_term, threads);
     int status = AS_OK;

@@ -23,8 +23,13 @@
  * add up; a worker takes a run of groups of one path and adds them in order.
  */
 
+#define SIG_VJP_JOB AS_T(vjp_job)
+#define SIG_VJP_SCRATCH AS_T(vjp_scratch)
+#define SIG_BACKWARD AS_T(backward)
+#define SIG_VJP_WALK AS_T(vjp_walk)
+
 typedef struct {
-    const AS_T(sig_plan) *plan;
+    const SIG_PLAN *plan;
     const REAL *grad, *path;
     REAL *out;
     REAL *before, *after; /* stretches: signatures of levels < degree, (lane, lower_words) */
@@ -36,30 +41,30 @@ typedef struct {
     i64 runs;             /* prefix lanes: runs of groups per path */
     i64 *control;
     i64 next, failed;
-} AS_T(vjp_job);
+} SIG_VJP_JOB;
 
 /* Scratch of a worker; laid out in VECs. */
 typedef struct {
-    VEC *adjoint;     /* of S in the tree, after the step that was undone last */
-    VEC *fine;        /* checkpoints of a block, (block + 1, state) */
-    VEC *coarse;      /* checkpoints of the blocks' starts, (blocks, state) */
+    VEC *adjoint; /* of S in the tree, after the step that was undone last */
+    VEC *fine;    /* checkpoints of a block, (block + 1, state) */
+    VEC *coarse;  /* checkpoints of the blocks' starts, (blocks, state) */
     VEC *increments, *raw;
-    VEC *zbar;        /* [step][channel], and one row more */
-    VEC *carry;       /* zbar of the step after the chunk, [dimension] */
+    VEC *zbar;  /* [step][channel], and one row more */
+    VEC *carry; /* zbar of the step after the chunk, [dimension] */
     VEC *horner, *horner_adjoint;
     VEC *children, *children_adjoint;
     VEC *moves, *moves_adjoint, *chain, *chain_adjoint;
-} AS_T(vjp_scratch);
+} SIG_VJP_SCRATCH;
 
 /* What the backward walk of one chunk works on. */
-typedef struct AS_T(backward) {
-    AS_T(tree) tree; /* its sig: levels < degree at the start of the chunk */
-    const VEC *end;  /* the same at the end of the chunk */
-    const AS_T(vjp_scratch) *scratch;
-    void (*last_two)(struct AS_T(backward) *, i64 level, i64 node);
-} AS_T(backward);
+typedef struct SIG_BACKWARD {
+    SIG_TREE tree;  /* its sig: levels < degree at the start of the chunk */
+    const VEC *end; /* the same at the end of the chunk */
+    const SIG_VJP_SCRATCH *scratch;
+    void (*last_two)(struct SIG_BACKWARD *, i64 level, i64 node);
+} SIG_BACKWARD;
 
-AS_INLINE VEC *AS_T(horner_bar)(const AS_T(backward) *back, i64 level, i64 m)
+AS_INLINE VEC *AS_T(horner_bar)(const SIG_BACKWARD *back, i64 level, i64 m)
 {
     return back->scratch->horner_adjoint +
            (AS_T(horner)(&back->tree, level, m) - back->tree.horner);
@@ -70,10 +75,9 @@ AS_INLINE VEC *AS_T(horner_bar)(const AS_T(backward) *back, i64 level, i64 m)
 /* For P nodes and B of their letters: node_bar[t][p] (+)= sum of grad z, zbar += sum of node grad.
  */
 AS_INLINE void AS_T(product_adjoint_block)(const VEC *restrict node, VEC *restrict node_bar,
-                                           const int P, const void *restrict z,
-                                           VEC *restrict zbar, i64 channels, AS_T(letters) when,
-                                           i64 steps, const int B, const VEC *restrict grad,
-                                           const int shared)
+                                           const int P, const void *restrict z, VEC *restrict zbar,
+                                           i64 channels, SIG_LETTERS when, i64 steps, const int B,
+                                           const VEC *restrict grad, const int shared)
 {
     VEC g[32];
     AS_UNROLL for (int p = 0; p < P; ++p)
@@ -103,21 +107,21 @@ AS_INLINE void AS_T(product_adjoint_block)(const VEC *restrict node, VEC *restri
     }
 }
 
-AS_INLINE void AS_T(product_adjoint)(AS_T(backward) *back, const VEC *node, VEC *node_bar,
+AS_INLINE void AS_T(product_adjoint)(SIG_BACKWARD *back, const VEC *node, VEC *node_bar,
                                      const int P, const VEC *grad, const int shared)
 {
-    const AS_T(tree) *tree = &back->tree;
+    const SIG_TREE *tree = &back->tree;
     const i64 channels = tree->plan->channels, steps = tree->steps;
     const int wide = AS_MANY_VECTORS ? 8 : (P > 2 ? 2 : 4);
     for (int c = 0; c < tree->classes; ++c) {
-        const AS_T(letters) when = tree->letters[c];
+        const SIG_LETTERS when = tree->letters[c];
         const i64 end = when.first + when.count;
         i64 b = when.first;
 #define AS_BLOCK(B)                                                                                \
     for (; b + (B) <= end; b += (B))                                                               \
-    AS_T(product_adjoint_block)                                                                    \
-    (node, node_bar, P, AS_T(from_letter)(tree->increments, b, shared), back->scratch->zbar + b,   \
-     channels, when, steps, B, grad + b, shared)
+    AS_T(product_adjoint_block)(node, node_bar, P, AS_T(from_letter)(tree->increments, b, shared), \
+                                back->scratch->zbar + b, channels, when, steps, B, grad + b,       \
+                                shared)
         AS_BLOCK(wide);
         if (wide > 4)
             AS_BLOCK(4);
@@ -129,13 +133,13 @@ AS_INLINE void AS_T(product_adjoint)(AS_T(backward) *back, const VEC *node, VEC 
 }
 
 /* P children, from letter a on, of the node at level degree - 2, and the words below them. */
-AS_INLINE void AS_T(children_adjoint)(AS_T(backward) *back, const VEC *restrict h1,
+AS_INLINE void AS_T(children_adjoint)(SIG_BACKWARD *back, const VEC *restrict h1,
                                       const VEC *restrict h2, VEC *restrict h1_bar,
                                       VEC *restrict h2_bar, i64 a, const int P,
-                                      const VEC *restrict end1, VEC *restrict bar1,
-                                      const VEC *bar2, const int shared)
+                                      const VEC *restrict end1, VEC *restrict bar1, const VEC *bar2,
+                                      const int shared)
 {
-    const AS_T(tree) *tree = &back->tree;
+    const SIG_TREE *tree = &back->tree;
     const i64 channels = tree->plan->channels;
     const void *z = AS_T(from_letter)(tree->increments, a, shared);
     VEC *restrict zbar = back->scratch->zbar + a;
@@ -174,10 +178,10 @@ AS_INLINE void AS_T(children_adjoint)(AS_T(backward) *back, const VEC *restrict 
     AS_UNROLL for (int p = 0; p < P; ++p) bar1[a + p] = bar[p];
 }
 
-AS_INLINE void AS_T(last_two_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int shared)
+AS_INLINE void AS_T(last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int shared)
 {
-    const AS_T(tree) *tree = &back->tree;
-    const AS_T(sig_plan) *p = tree->plan;
+    const SIG_TREE *tree = &back->tree;
+    const SIG_PLAN *p = tree->plan;
     const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
     VEC *h1_bar = AS_T(horner_bar)(back, level, 1), *h2_bar = AS_T(horner_bar)(back, level, 2);
     const i64 *offset = p->offset + (level - tree->root);
@@ -195,12 +199,12 @@ AS_INLINE void AS_T(last_two_adjoint)(AS_T(backward) *back, i64 level, i64 node,
 #undef AS_CHILDREN
 }
 
-static void AS_T(last_two_adjoint_any)(AS_T(backward) *back, i64 level, i64 node)
+static void AS_T(last_two_adjoint_any)(SIG_BACKWARD *back, i64 level, i64 node)
 {
     AS_T(last_two_adjoint)(back, level, node, 0);
 }
 
-static void AS_T(last_two_adjoint_shared)(AS_T(backward) *back, i64 level, i64 node)
+static void AS_T(last_two_adjoint_shared)(SIG_BACKWARD *back, i64 level, i64 node)
 {
     AS_T(last_two_adjoint)(back, level, node, 1);
 }
@@ -208,10 +212,10 @@ static void AS_T(last_two_adjoint_shared)(AS_T(backward) *back, i64 level, i64 n
 /* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
 
 /* children_adjoint and its products in one pass; `root`: h_bar of the empty word is not needed. */
-AS_INLINE void AS_T(tile_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int D,
-                                  const int a, const int P, const int root)
+AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int D, const int a,
+                                  const int P, const int root)
 {
-    const AS_T(tree) *tree = &back->tree;
+    const SIG_TREE *tree = &back->tree;
     const i64 *offset = tree->plan->offset + (level - tree->root);
     const VEC *restrict h1 = AS_T(horner)(tree, level, 1);
     const VEC *restrict h2 = AS_T(horner)(tree, level, 2);
@@ -276,7 +280,7 @@ AS_INLINE void AS_T(tile_adjoint)(AS_T(backward) *back, i64 level, i64 node, con
     AS_UNROLL for (int p = 0; p < P; ++p) bar1[p] = bar[p];
 }
 
-AS_INLINE void AS_T(tiles_adjoint)(AS_T(backward) *back, i64 level, i64 node, const int D,
+AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int D,
                                    const int P, const int root)
 {
     const int rest = D % P;
@@ -287,7 +291,7 @@ AS_INLINE void AS_T(tiles_adjoint)(AS_T(backward) *back, i64 level, i64 node, co
 }
 
 #define AS_DEFINE_LAST_TWO_ADJOINT(D, P)                                                           \
-    static void AS_T(last_two_adjoint_##D)(AS_T(backward) * back, i64 level, i64 node)             \
+    static void AS_T(last_two_adjoint_##D)(SIG_BACKWARD * back, i64 level, i64 node)               \
     {                                                                                              \
         if (level == 0)                                                                            \
             AS_T(tiles_adjoint)(back, level, node, D, P, 1);                                       \
@@ -304,7 +308,7 @@ AS_INLINE void AS_T(tiles_adjoint)(AS_T(backward) *back, i64 level, i64 node, co
 AS_FOR_ADJOINT_DIMENSIONS(AS_DEFINE_LAST_TWO_ADJOINT)
 #undef AS_DEFINE_LAST_TWO_ADJOINT
 
-static void AS_T(choose_adjoint_tail)(AS_T(backward) *back)
+static void AS_T(choose_adjoint_tail)(SIG_BACKWARD *back)
 {
     back->last_two = AS_T(last_two_adjoint_any);
     if (back->tree.plan->prefix_length) {
@@ -327,7 +331,7 @@ static void AS_T(choose_adjoint_tail)(AS_T(backward) *back)
 
 /* Back from the child at level + 1 to its parent, with M = degree - level - 1 arrays; returns the
  * adjoint of the child's S at the start of the chunk. move_bar[t * stride_bar] is its letter's. */
-AS_INLINE VEC AS_T(retreat_steps)(AS_T(backward) *back, i64 level, const void *move, i64 stride,
+AS_INLINE VEC AS_T(retreat_steps)(SIG_BACKWARD *back, i64 level, const void *move, i64 stride,
                                   VEC *restrict move_bar, i64 stride_bar, VEC bar, const int shared,
                                   const i64 M)
 {
@@ -354,7 +358,7 @@ AS_INLINE VEC AS_T(retreat_steps)(AS_T(backward) *back, i64 level, const void *m
     return bar;
 }
 
-AS_INLINE VEC AS_T(retreat)(AS_T(backward) *back, i64 level, const void *move, i64 stride,
+AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64 stride,
                             VEC *move_bar, i64 stride_bar, VEC bar, const int shared)
 {
     const i64 M = back->tree.plan->degree - level - 1;
@@ -372,17 +376,17 @@ AS_INLINE VEC AS_T(retreat)(AS_T(backward) *back, i64 level, const void *move, i
     }
 }
 
-static void AS_T(clear_horner_bar)(AS_T(backward) *back, i64 level)
+static void AS_T(clear_horner_bar)(SIG_BACKWARD *back, i64 level)
 {
-    const AS_T(sig_plan) *p = back->tree.plan;
+    const SIG_PLAN *p = back->tree.plan;
     memset(AS_T(horner_bar)(back, level, 1), 0,
            sizeof(VEC) * (size_t)((p->degree - level) * p->chunk));
 }
 
-static void AS_T(walk_back)(AS_T(backward) *back, i64 level, i64 node)
+static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
 {
-    AS_T(tree) *tree = &back->tree;
-    const AS_T(sig_plan) *p = tree->plan;
+    SIG_TREE *tree = &back->tree;
+    const SIG_PLAN *p = tree->plan;
     const i64 d = p->channels, first = p->offset[level - tree->root + 1] + node * d;
     if (p->degree - level == 2) {
         back->last_two(back, level, node);
@@ -405,15 +409,15 @@ static void AS_T(walk_back)(AS_T(backward) *back, i64 level, i64 node)
 }
 
 /* From the root of the tree through the prefixes of the lanes back to the empty word. */
-static void AS_T(chain_back)(AS_T(backward) *back, AS_T(chain) *chain)
+static void AS_T(chain_back)(SIG_BACKWARD *back, SIG_CHAIN *chain)
 {
-    const AS_T(vjp_scratch) *scratch = back->scratch;
+    const SIG_VJP_SCRATCH *scratch = back->scratch;
     const i64 channels = back->tree.plan->channels, steps = back->tree.steps;
     for (i64 i = back->tree.plan->prefix_length - 1; i >= 0; --i) {
         AS_T(gather_moves)(&back->tree, chain->letter[i], chain->moves);
         memset(scratch->moves_adjoint, 0, sizeof(VEC) * (size_t)steps);
-        scratch->chain_adjoint[i] = AS_T(retreat)(
-            back, i, chain->moves, 1, scratch->moves_adjoint, 1, scratch->chain_adjoint[i], 0);
+        scratch->chain_adjoint[i] = AS_T(retreat)(back, i, chain->moves, 1, scratch->moves_adjoint,
+                                                  1, scratch->chain_adjoint[i], 0);
         for (i64 t = 0; t < steps; ++t)
             for (int l = 0; l < AS_LANES; ++l)
                 scratch->zbar[t * channels + chain->letter[i][l]][l] +=
@@ -422,11 +426,11 @@ static void AS_T(chain_back)(AS_T(backward) *back, AS_T(chain) *chain)
 }
 
 /* zbar of a chunk; `state` and back->end are checkpoints at its start and end. */
-static void AS_T(chunk_back)(AS_T(backward) *back, AS_T(chain) *chain, const AS_T(vjp_job) *job,
+static void AS_T(chunk_back)(SIG_BACKWARD *back, SIG_CHAIN *chain, const SIG_VJP_JOB *job,
                              VEC *state)
 {
-    const AS_T(sig_plan) *p = job->plan;
-    const AS_T(vjp_scratch) *scratch = back->scratch;
+    const SIG_PLAN *p = job->plan;
+    const SIG_VJP_SCRATCH *scratch = back->scratch;
     memset(scratch->zbar, 0, sizeof(VEC) * (size_t)(back->tree.steps * p->channels));
     for (i64 level = 0; level <= p->prefix_length; ++level)
         AS_T(clear_horner_bar)(back, level);
@@ -447,7 +451,7 @@ static void AS_T(chunk_back)(AS_T(backward) *back, AS_T(chain) *chain, const AS_
 /* ---- From increments to points ------------------------------------------------------------- */
 
 /* zbar of the augmented steps to that of the raw ones, in place: [raw step][dimension]. */
-static void AS_T(fold_increments)(const AS_T(sig_plan) *p, i64 raw_steps, VEC *zbar)
+static void AS_T(fold_increments)(const SIG_PLAN *p, i64 raw_steps, VEC *zbar)
 {
     if (!p->time_aug && !p->lead_lag)
         return;
@@ -459,10 +463,10 @@ static void AS_T(fold_increments)(const AS_T(sig_plan) *p, i64 raw_steps, VEC *z
 }
 
 /* Path lanes: points first + 1 .. first + count of each stretch; zbar has the row after them. */
-static void AS_T(write_points)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes, i64 first,
-                               i64 count, VEC *zbar)
+static void AS_T(write_points)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, i64 first, i64 count,
+                               VEC *zbar)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const i64 d = p->dimension, size = count * d;
     const int ends = p->stretches > 1 && first + count == lanes->longest;
     REAL *to[AS_LANES];
@@ -492,10 +496,10 @@ static void AS_T(write_points)(const AS_T(vjp_job) *job, const AS_T(lanes) *lane
 }
 
 /* Path lanes: what the first step of each stretch gives to its first point. */
-static void AS_T(write_first_points)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
+static void AS_T(write_first_points)(const SIG_VJP_JOB *job, const SIG_LANES *lanes,
                                      const VEC *zbar)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     for (int l = 0; l < lanes->count; ++l) {
         REAL *to = p->stretches > 1 ? job->edges + (lanes->first + l) * p->dimension
                                     : job->out + (lanes->start[l] - job->path);
@@ -505,8 +509,7 @@ static void AS_T(write_first_points)(const AS_T(vjp_job) *job, const AS_T(lanes)
 }
 
 /* Prefix lanes: adds what a chunk gives to the points of its path. */
-static void AS_T(add_points)(const AS_T(sig_plan) *p, i64 first, i64 count, const VEC *zbar,
-                             REAL *points)
+static void AS_T(add_points)(const SIG_PLAN *p, i64 first, i64 count, const VEC *zbar, REAL *points)
 {
     const i64 d = p->dimension, size = count * d;
     REAL *before = points + first * d, *after = before + d;
@@ -527,7 +530,7 @@ static void AS_T(add_points)(const AS_T(sig_plan) *p, i64 first, i64 count, cons
 
 /* adjoint(u) += sum over v of adjoint(uv) after(v): what the stretches that follow give to S of
  * levels below the last; `after` in lanes. Top level first is not needed: only grad is read. */
-static void AS_T(contract_after)(const AS_T(sig_plan) *p, VEC *adjoint, const VEC *after)
+static void AS_T(contract_after)(const SIG_PLAN *p, VEC *adjoint, const VEC *after)
 {
     for (i64 i = 1; i < p->degree; ++i) /* upwards: words read are longer, hence not yet changed */
         for (i64 u = 0; u < p->power[i]; ++u) {
@@ -546,10 +549,10 @@ static void AS_T(contract_after)(const AS_T(sig_plan) *p, VEC *adjoint, const VE
 }
 
 /* Fills the adjoint and the state at the start; `room` holds lower_words VECs. */
-static void AS_T(start_path_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
-                                   VEC *adjoint, VEC *state, VEC *room)
+static void AS_T(start_path_lanes)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, VEC *adjoint,
+                                   VEC *state, VEC *room)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const REAL *grad[AS_LANES], *before[AS_LANES], *after[AS_LANES];
     for (int l = 0; l < AS_LANES; ++l) {
         const i64 lane = lanes->first + (l < lanes->count ? l : 0);
@@ -568,10 +571,10 @@ static void AS_T(start_path_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes) *
 }
 
 /* The words below each lane's prefix, and in chain_adjoint its letters': every word in one lane. */
-static void AS_T(start_prefix_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes) *lanes,
-                                     VEC *adjoint, VEC *chain_adjoint, VEC *state)
+static void AS_T(start_prefix_lanes)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, VEC *adjoint,
+                                     VEC *chain_adjoint, VEC *state)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const REAL *grad = job->grad + lanes->path * p->row + p->scalar_term;
     memset(state, 0, sizeof(VEC) * (size_t)job->state);
     for (i64 k = 1; k <= p->levels; ++k) {
@@ -598,22 +601,22 @@ static void AS_T(start_prefix_lanes)(const AS_T(vjp_job) *job, const AS_T(lanes)
 
 /* What a worker keeps: the backward walk, the forward one of levels < degree, and positions. */
 typedef struct {
-    AS_T(backward) back;
-    AS_T(tree) forward;
-    AS_T(chain) chain;
-    AS_T(lanes) lanes;
+    SIG_BACKWARD back;
+    SIG_TREE forward;
+    SIG_CHAIN chain;
+    SIG_LANES lanes;
     i64 chunks, loaded; /* of this group; chunk whose increments are in scratch, or -1 */
-} AS_T(vjp_walk);
+} SIG_VJP_WALK;
 
-static i64 AS_T(chunk_start)(const AS_T(vjp_walk) *w, i64 chunk)
+static i64 AS_T(chunk_start)(const SIG_VJP_WALK *w, i64 chunk)
 {
     return w->lanes.longest * chunk / w->chunks;
 }
 
-static void AS_T(load_chunk)(AS_T(vjp_walk) *w, i64 chunk)
+static void AS_T(load_chunk)(SIG_VJP_WALK *w, i64 chunk)
 {
-    const AS_T(sig_plan) *p = w->forward.plan;
-    const AS_T(vjp_scratch) *scratch = w->back.scratch;
+    const SIG_PLAN *p = w->forward.plan;
+    const SIG_VJP_SCRATCH *scratch = w->back.scratch;
     const i64 first = AS_T(chunk_start)(w, chunk), count = AS_T(chunk_start)(w, chunk + 1) - first;
     w->forward.steps = w->back.tree.steps = count * p->steps_per_raw;
     if (w->loaded != chunk)
@@ -622,10 +625,10 @@ static void AS_T(load_chunk)(AS_T(vjp_walk) *w, i64 chunk)
 }
 
 /* The checkpoint after a chunk from the one before it. */
-static void AS_T(advance_state)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, i64 chunk,
-                                const VEC *from, VEC *to)
+static void AS_T(advance_state)(SIG_VJP_WALK *w, const SIG_VJP_JOB *job, i64 chunk, const VEC *from,
+                                VEC *to)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     AS_T(load_chunk)(w, chunk);
     memmove(to, from, sizeof(VEC) * (size_t)job->state);
     w->forward.sig = to;
@@ -636,10 +639,10 @@ static void AS_T(advance_state)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, i64
 }
 
 /* Gradient of one group; prefix lanes add to `points`. Returns whether it was cancelled. */
-static int AS_T(group_back)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, REAL *points)
+static int AS_T(group_back)(SIG_VJP_WALK *w, const SIG_VJP_JOB *job, REAL *points)
 {
-    const AS_T(sig_plan) *p = job->plan;
-    const AS_T(vjp_scratch) *scratch = w->back.scratch;
+    const SIG_PLAN *p = job->plan;
+    const SIG_VJP_SCRATCH *scratch = w->back.scratch;
     const i64 block = job->block, d = p->dimension;
     w->chunks = AS_T(chunk_count)(p, w->lanes.longest);
     w->loaded = -1;
@@ -657,8 +660,7 @@ static int AS_T(group_back)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, REAL *p
     }
     for (i64 b = blocks - 1; b >= 0; --b) {
         const i64 begin = b * block, end = as_least(begin + block, w->chunks);
-        memcpy(scratch->fine, scratch->coarse + b * job->state,
-               sizeof(VEC) * (size_t)job->state);
+        memcpy(scratch->fine, scratch->coarse + b * job->state, sizeof(VEC) * (size_t)job->state);
         for (i64 i = begin; i < end; ++i) {
             if (as_cancelled(job->control))
                 return 1;
@@ -694,9 +696,9 @@ static int AS_T(group_back)(AS_T(vjp_walk) *w, const AS_T(vjp_job) *job, REAL *p
 
 /* ---- Driver -------------------------------------------------------------------------------- */
 
-static void AS_T(lay_out_vjp)(const AS_T(vjp_job) *job, AS_T(arena) *arena, AS_T(vjp_scratch) *s)
+static void AS_T(lay_out_vjp)(const SIG_VJP_JOB *job, SIG_ARENA *arena, SIG_VJP_SCRATCH *s)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const int augmented = p->time_aug || p->lead_lag;
     s->adjoint = AS_T(take)(arena, p->tree_words);
     s->fine = AS_T(take)(arena, (job->block + 1) * job->state);
@@ -716,20 +718,20 @@ static void AS_T(lay_out_vjp)(const AS_T(vjp_job) *job, AS_T(arena) *arena, AS_T
 }
 
 /* Runs body(worker state, job) with scratch memory; a worker of all phases that walk groups. */
-static void AS_T(with_scratch)(AS_T(vjp_job) *job, void (*body)(AS_T(vjp_walk) *, AS_T(vjp_job) *))
+static void AS_T(with_scratch)(SIG_VJP_JOB *job, void (*body)(SIG_VJP_WALK *, SIG_VJP_JOB *))
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
-    AS_T(vjp_scratch) scratch;
-    AS_T(arena) measured = {0};
+    SIG_VJP_SCRATCH scratch;
+    SIG_ARENA measured = {0};
     AS_T(lay_out_vjp)(job, &measured, &scratch);
-    AS_T(arena) arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
+    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
     if (!arena.base) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
         return;
     }
     AS_T(lay_out_vjp)(job, &arena, &scratch);
-    AS_T(vjp_walk) walk;
+    SIG_VJP_WALK walk;
     walk.chain.moves = scratch.moves;
     walk.back.scratch = &scratch;
     AS_T(start_tree)(&walk.forward, p, p->degree - 1, scratch.horner, scratch.children,
@@ -742,9 +744,9 @@ static void AS_T(with_scratch)(AS_T(vjp_job) *job, void (*body)(AS_T(vjp_walk) *
 }
 
 /* Signatures of all stretches, levels < degree, into both before and after. */
-static void AS_T(sum_stretches)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+static void AS_T(sum_stretches)(SIG_VJP_WALK *w, SIG_VJP_JOB *job)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     VEC *state = w->back.scratch->fine;
     for (i64 g; (g = as_next_unit(&job->next)) < p->groups;) {
         AS_T(lanes_of_group)(p, job->path, g, &w->lanes);
@@ -764,16 +766,13 @@ static void AS_T(sum_stretches)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
     }
 }
 
-static void AS_T(sum_stretches_worker)(void *job)
-{
-    AS_T(with_scratch)(job, AS_T(sum_stretches));
-}
+static void AS_T(sum_stretches_worker)(void *job) { AS_T(with_scratch)(job, AS_T(sum_stretches)); }
 
 /* Per path: before[q] = product of the stretches before q, after[q] = of those after it. */
 static void AS_T(products_worker)(void *argument)
 {
-    AS_T(vjp_job) *job = argument;
-    const AS_T(sig_plan) *p = job->plan;
+    SIG_VJP_JOB *job = argument;
+    const SIG_PLAN *p = job->plan;
     const i64 words = job->lower_words, top = p->degree - 1;
     const size_t bytes = sizeof(REAL) * (size_t)words;
     REAL *product = malloc(2 * bytes);
@@ -801,7 +800,7 @@ static void AS_T(products_worker)(void *argument)
     free(product);
 }
 
-static void AS_T(path_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+static void AS_T(path_lanes_back)(SIG_VJP_WALK *w, SIG_VJP_JOB *job)
 {
     for (i64 g; (g = as_next_unit(&job->next)) < job->plan->groups;) {
         AS_T(lanes_of_group)(job->plan, job->path, g, &w->lanes);
@@ -811,14 +810,13 @@ static void AS_T(path_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
     }
 }
 
-static void AS_T(prefix_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
+static void AS_T(prefix_lanes_back)(SIG_VJP_WALK *w, SIG_VJP_JOB *job)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const i64 size = p->length * p->dimension, groups = p->groups_per_path;
     for (i64 unit; (unit = as_next_unit(&job->next)) < p->batch * job->runs;) {
         const i64 b = unit / job->runs, run = unit % job->runs;
-        REAL *points = run ? job->partial + ((run - 1) * p->batch + b) * size
-                           : job->out + b * size;
+        REAL *points = run ? job->partial + ((run - 1) * p->batch + b) * size : job->out + b * size;
         memset(points, 0, sizeof(REAL) * (size_t)size);
         for (i64 g = run * groups / job->runs; g < (run + 1) * groups / job->runs; ++g) {
             AS_T(lanes_of_group)(p, job->path, b * groups + g, &w->lanes);
@@ -832,28 +830,29 @@ static void AS_T(prefix_lanes_back)(AS_T(vjp_walk) *w, AS_T(vjp_job) *job)
 
 static void AS_T(vjp_worker)(void *argument)
 {
-    AS_T(vjp_job) *job = argument;
-    AS_T(with_scratch)
-    (job, job->plan->prefix_length ? AS_T(prefix_lanes_back) : AS_T(path_lanes_back));
+    SIG_VJP_JOB *job = argument;
+    AS_T(with_scratch)(job,
+                       job->plan->prefix_length ? AS_T(prefix_lanes_back) : AS_T(path_lanes_back));
 }
 
 /* The first point of a stretch is the last of the one before it: both gave to it. */
-static void AS_T(add_edges)(const AS_T(vjp_job) *job)
+static void AS_T(add_edges)(const SIG_VJP_JOB *job)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     const i64 d = p->dimension;
     for (i64 lane = 0; lane < p->batch * p->stretches; ++lane) {
         const i64 stretch = lane % p->stretches;
-        REAL *to = job->out + (lane / p->stretches * p->length + AS_T(stretch_start)(p, stretch)) * d;
+        REAL *to =
+            job->out + (lane / p->stretches * p->length + AS_T(stretch_start)(p, stretch)) * d;
         for (i64 a = 0; a < d; ++a)
             to[a] = (stretch ? to[a] : 0) + job->edges[lane * d + a];
     }
 }
 
 /* Sizes of checkpoints and runs, and the memory of the job; 0 when there is none. */
-static int AS_T(prepare_vjp)(AS_T(vjp_job) *job)
+static int AS_T(prepare_vjp)(SIG_VJP_JOB *job)
 {
-    const AS_T(sig_plan) *p = job->plan;
+    const SIG_PLAN *p = job->plan;
     job->lower_words = p->offset[p->levels];
     job->state = job->lower_words + p->prefix_length;
     job->chunks = AS_T(chunk_count)(p, as_ceil_div(p->raw_steps, p->stretches));
@@ -881,7 +880,7 @@ static int AS_T(prepare_vjp)(AS_T(vjp_job) *job)
     return 1;
 }
 
-static void AS_T(run_phase)(AS_T(vjp_job) *job, void (*worker)(void *))
+static void AS_T(run_phase)(SIG_VJP_JOB *job, void (*worker)(void *))
 {
     if (job->failed || as_cancelled(job->control))
         return;
@@ -889,10 +888,10 @@ static void AS_T(run_phase)(AS_T(vjp_job) *job, void (*worker)(void *))
     as_run_workers(worker, job, job->plan->threads);
 }
 
-static int AS_T(walk_gradients)(const AS_T(sig_plan) *p, const REAL *grad, const REAL *path,
-                                REAL *out, i64 *control)
+static int AS_T(walk_gradients)(const SIG_PLAN *p, const REAL *grad, const REAL *path, REAL *out,
+                                i64 *control)
 {
-    AS_T(vjp_job)
+    SIG_VJP_JOB
     job = {.plan = p, .grad = grad, .path = path, .out = out, .control = control};
     job.failed = !AS_T(prepare_vjp)(&job);
     if (p->stretches > 1) {
@@ -916,7 +915,7 @@ static int AS_T(walk_gradients)(const AS_T(sig_plan) *p, const REAL *grad, const
 }
 
 /* Where the signature is a function of the displacement only the end points matter. */
-static void AS_T(vjp_of_displacement)(const AS_T(sig_plan) *p, const REAL *grad, const REAL *path,
+static void AS_T(vjp_of_displacement)(const SIG_PLAN *p, const REAL *grad, const REAL *path,
                                       REAL *out, i64 *control)
 {
     const i64 d = p->dimension, size = p->length * d;
@@ -947,7 +946,7 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
                            i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time,
                            i64 scalar_term, int threads, i64 *control)
 {
-    AS_T(sig_plan) plan;
+    SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
                    scalar_term, threads);
     int status = AS_OK;

@@ -23,11 +23,15 @@
  * moves by a constant. Chunks hold whole raw steps, so even positions are lead steps.
  */
 
+#define SIG_PLAN AS_T(sig_plan)
+#define SIG_ARENA AS_T(arena)
+#define SIG_LANES AS_T(lanes)
+
 #ifndef ARRAYSIG_SIGNATURE_LIMITS
 #define ARRAYSIG_SIGNATURE_LIMITS
-#define AS_MAX_DEGREE 64         /* two channels to degree 63 exceed 64-bit words */
+#define AS_MAX_DEGREE 64       /* two channels to degree 63 exceed 64-bit words */
 #define AS_STACK_SCRATCH 32768 /* scratch up to this many bytes lives on the stack */
-#define AS_SMALL_WORK 60000      /* vector operations that one thread does sooner than a team */
+#define AS_SMALL_WORK 60000    /* vector operations that one thread does sooner than a team */
 /* Limits that a test build lowers, to reach with small cases what large ones do. */
 #ifndef AS_PATH_LANES_BYTES
 #define AS_PATH_LANES_BYTES 1048576 /* path lanes keep AS_LANES signatures within this size */
@@ -80,26 +84,26 @@ typedef struct {
     i64 batch, length, dimension; /* of the paths as given */
     int time_aug, lead_lag;
     double time_step;
-    i64 channels, degree, words;    /* of the augmented paths and their signatures */
-    i64 scalar_term, row;           /* row: words + scalar_term */
-    i64 raw_steps, steps_per_raw;   /* steps of the path as given; augmented steps in each */
-    i64 stretches;                  /* path lanes: per path */
-    i64 prefix_length, prefixes;    /* prefix lanes: letters, and how many words that makes */
-    i64 levels, tree_words;         /* degree - prefix_length, and words in the tree of a lane */
-    i64 groups, groups_per_path;    /* the latter for prefix lanes only, else 0 */
-    i64 chunk;                      /* augmented steps walked at once */
+    i64 channels, degree, words;  /* of the augmented paths and their signatures */
+    i64 scalar_term, row;         /* row: words + scalar_term */
+    i64 raw_steps, steps_per_raw; /* steps of the path as given; augmented steps in each */
+    i64 stretches;                /* path lanes: per path */
+    i64 prefix_length, prefixes;  /* prefix lanes: letters, and how many words that makes */
+    i64 levels, tree_words;       /* degree - prefix_length, and words in the tree of a lane */
+    i64 groups, groups_per_path;  /* the latter for prefix lanes only, else 0 */
+    i64 chunk;                    /* augmented steps walked at once */
     i64 threads;
-    i64 power[AS_MAX_DEGREE + 1];   /* channels^k */
-    i64 offset[AS_MAX_DEGREE + 2];  /* words before level k, k = 1 .. degree + 1 */
-} AS_T(sig_plan);
+    i64 power[AS_MAX_DEGREE + 1];  /* channels^k */
+    i64 offset[AS_MAX_DEGREE + 2]; /* words before level k, k = 1 .. degree + 1 */
+} SIG_PLAN;
 
 /* Scratch memory that is laid out twice: without a base to measure it, then over memory. */
 typedef struct {
     VEC *base;
     i64 used;
-} AS_T(arena);
+} SIG_ARENA;
 
-static VEC *AS_T(take)(AS_T(arena) *arena, i64 count)
+static VEC *AS_T(take)(SIG_ARENA *arena, i64 count)
 {
     VEC *at = arena->base ? arena->base + arena->used : NULL;
     arena->used += count;
@@ -112,12 +116,12 @@ typedef struct {
     i64 steps[AS_LANES], longest; /* raw; they differ by one at most */
     i64 path, first_prefix;       /* prefix lanes */
     i64 first, count;             /* path lanes: number of the first lane; lanes in use */
-} AS_T(lanes);
+} SIG_LANES;
 
 /* ---- Plan ---------------------------------------------------------------------------------- */
 
 /* Vector operations of one group walking `steps` augmented steps of a tree below a prefix. */
-static double AS_T(walk_cost)(const AS_T(sig_plan) *p, i64 steps, i64 prefix_length)
+static double AS_T(walk_cost)(const SIG_PLAN *p, i64 steps, i64 prefix_length)
 {
     const i64 tree = p->offset[p->degree - prefix_length + 1];
     const i64 chain = prefix_length * (2 * AS_LANES + p->degree);
@@ -126,19 +130,18 @@ static double AS_T(walk_cost)(const AS_T(sig_plan) *p, i64 steps, i64 prefix_len
 }
 
 /* Time of the batch with path lanes, in vector operations. */
-static double AS_T(path_lanes_cost)(const AS_T(sig_plan) *p, i64 stretches)
+static double AS_T(path_lanes_cost)(const SIG_PLAN *p, i64 stretches)
 {
     const i64 groups = as_ceil_div(p->batch * stretches, AS_LANES);
     const double product = (double)(p->degree * p->power[p->degree]);
-    double group = AS_T(walk_cost)(
-        p, as_ceil_div(p->raw_steps, stretches) * p->steps_per_raw, 0);
+    double group = AS_T(walk_cost)(p, as_ceil_div(p->raw_steps, stretches) * p->steps_per_raw, 0);
     for (i64 s = 2; s <= as_least(stretches, AS_LANES); s *= 2)
         group += 2 * product;
     const double rows = (double)(stretches > AS_LANES ? p->batch * (stretches / AS_LANES) : 0);
     return (double)as_ceil_div(groups, p->threads) * group + rows * product;
 }
 
-static double AS_T(prefix_lanes_cost)(const AS_T(sig_plan) *p, i64 prefix_length)
+static double AS_T(prefix_lanes_cost)(const SIG_PLAN *p, i64 prefix_length)
 {
     const i64 groups = p->batch * as_ceil_div(p->power[prefix_length], AS_LANES);
     return (double)as_ceil_div(groups, p->threads) *
@@ -146,7 +149,7 @@ static double AS_T(prefix_lanes_cost)(const AS_T(sig_plan) *p, i64 prefix_length
 }
 
 /* Chooses stretches or prefixes by least cost within bounds on scratch memory. */
-static void AS_T(choose_lanes)(AS_T(sig_plan) *p, i64 row_bytes)
+static void AS_T(choose_lanes)(SIG_PLAN *p, i64 row_bytes)
 {
     const i64 tree_limit = AS_PATH_LANES_BYTES / AS_VECTOR_BYTES;
     double best = -1;
@@ -182,7 +185,7 @@ static void AS_T(choose_lanes)(AS_T(sig_plan) *p, i64 row_bytes)
 /* Fills the plan; degree >= 2, channels >= 2 and at least one step. `increment_bytes` is what the
  * increments of a chunk may take in the first-level cache, `row_bytes` what a stretch costs.
  * `shared_steps_are_small`: with prefix lanes a step takes REALs only, so chunks may be longer. */
-static void AS_T(plan_lanes)(AS_T(sig_plan) *p, i64 increment_bytes, i64 row_bytes,
+static void AS_T(plan_lanes)(SIG_PLAN *p, i64 increment_bytes, i64 row_bytes,
                              int shared_steps_are_small)
 {
     p->stretches = 1;
@@ -206,7 +209,7 @@ static void AS_T(plan_lanes)(AS_T(sig_plan) *p, i64 increment_bytes, i64 row_byt
 }
 
 /* Sizes that depend on the arguments only. */
-static void AS_T(describe)(AS_T(sig_plan) *p, i64 batch, i64 length, i64 dimension, i64 degree,
+static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i64 degree,
                            i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                            int threads)
 {
@@ -242,13 +245,12 @@ static void AS_T(describe)(AS_T(sig_plan) *p, i64 batch, i64 length, i64 dimensi
 /* ---- Lanes of a group ---------------------------------------------------------------------- */
 
 /* First raw step of a stretch; the last stretch is never shorter than another. */
-static i64 AS_T(stretch_start)(const AS_T(sig_plan) *p, i64 stretch)
+static i64 AS_T(stretch_start)(const SIG_PLAN *p, i64 stretch)
 {
     return stretch * p->raw_steps / p->stretches;
 }
 
-static void AS_T(lanes_of_group)(const AS_T(sig_plan) *p, const REAL *path, i64 group,
-                                 AS_T(lanes) *lanes)
+static void AS_T(lanes_of_group)(const SIG_PLAN *p, const REAL *path, i64 group, SIG_LANES *lanes)
 {
     const i64 path_size = p->length * p->dimension;
     if (p->prefix_length) {
@@ -277,7 +279,7 @@ static void AS_T(lanes_of_group)(const AS_T(sig_plan) *p, const REAL *path, i64 
 }
 
 /* Paths whose last lane is in this group: what progress counts. */
-static i64 AS_T(paths_finished)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes)
+static i64 AS_T(paths_finished)(const SIG_PLAN *p, const SIG_LANES *lanes)
 {
     if (p->prefix_length)
         return lanes->first_prefix + lanes->count == p->prefixes;
@@ -342,8 +344,7 @@ AS_INLINE void AS_T(store_lanes)(const VEC *from, i64 count, int used, i64 strid
  * constant would be rounded the same way in every step, and the error would grow with the length.
  */
 #define AS_DEFINE_AUGMENT(NAME, TYPE)                                                              \
-    AS_INLINE void NAME(const AS_T(sig_plan) *p, i64 first, i64 raw_steps, const TYPE *raw,        \
-                        TYPE *to)                                                                  \
+    AS_INLINE void NAME(const SIG_PLAN *p, i64 first, i64 raw_steps, const TYPE *raw, TYPE *to)    \
     {                                                                                              \
         const i64 d = p->dimension;                                                                \
         const TYPE zero = {0};                                                                     \
@@ -370,8 +371,8 @@ AS_DEFINE_AUGMENT(AS_T(augment_shared), REAL)
 
 /* Increments of raw steps first .. first + count of a group; `raw` is room for the raw ones, used
  * when the path is augmented. Lanes that have ended get zeros. */
-static void AS_T(load_increments)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes, i64 first,
-                                  i64 count, void *raw, void *to)
+static void AS_T(load_increments)(const SIG_PLAN *p, const SIG_LANES *lanes, i64 first, i64 count,
+                                  void *raw, void *to)
 {
     const i64 d = p->dimension, size = count * d;
     const int plain = !p->time_aug && !p->lead_lag;
@@ -402,14 +403,14 @@ static void AS_T(load_increments)(const AS_T(sig_plan) *p, const AS_T(lanes) *la
 }
 
 /* VECs for the increments of a chunk. */
-static i64 AS_T(increments_size)(const AS_T(sig_plan) *p)
+static i64 AS_T(increments_size)(const SIG_PLAN *p)
 {
     const i64 count = p->chunk * p->channels;
     return p->prefix_length ? as_ceil_div(count, AS_LANES) : count;
 }
 
 /* How many chunks a group has: chunk i of n starts at raw step longest * i / n. */
-static i64 AS_T(chunk_count)(const AS_T(sig_plan) *p, i64 raw_steps)
+static i64 AS_T(chunk_count)(const SIG_PLAN *p, i64 raw_steps)
 {
     return as_ceil_div(raw_steps * p->steps_per_raw, p->chunk);
 }
@@ -419,7 +420,7 @@ static i64 AS_T(chunk_count)(const AS_T(sig_plan) *p, i64 raw_steps)
 /* left <- left (x) right on levels 1 .. degree without scalar terms, top level first:
  * left_k[uv] + ... = left_k[w] + right_k[w] + sum over w = uv of left[u] right[v]. */
 #define AS_DEFINE_CHEN(NAME, TYPE)                                                                 \
-    static void NAME(const AS_T(sig_plan) *p, i64 degree, TYPE *restrict left,                     \
+    static void NAME(const SIG_PLAN *p, i64 degree, TYPE *restrict left,                           \
                      const TYPE *restrict right)                                                   \
     {                                                                                              \
         for (i64 k = degree; k >= 1; --k) {                                                        \

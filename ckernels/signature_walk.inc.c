@@ -17,34 +17,39 @@
  * References: Kidger, Lyons, arXiv:2001.00706 (Horner's form); the walk is this library's.
  */
 
+#define SIG_LETTERS AS_T(letters)
+#define SIG_TREE AS_T(tree)
+#define SIG_NODE_SOURCE AS_T(node_source)
+#define SIG_CHAIN AS_T(chain)
+
 /* Letters first .. first + count move only in steps start, start + stride, ... of a chunk. */
 typedef struct {
     i64 first, count, start, stride;
-} AS_T(letters);
+} SIG_LETTERS;
 
-typedef struct AS_T(tree) {
-    const AS_T(sig_plan) *plan;
-    i64 root, top;           /* levels of the root and of the last words; root < top <= degree */
-    i64 steps;               /* augmented, in this chunk */
-    const void *increments;  /* [step][channel] */
-    VEC *sig;                /* the tree; level root + k at plan->offset[k] */
-    VEC *horner;             /* h_m of the nodes on the current branch, see AS_T(horner) */
-    VEC *children;           /* h_1 of a few last nodes, [step][node] */
-    int classes;             /* classes of letters that move together */
-    AS_T(letters) letters[3];
-    void (*last_two)(struct AS_T(tree) *, i64 level, i64 node);
-    void (*last_three)(struct AS_T(tree) *, i64 level, i64 node); /* or NULL */
-} AS_T(tree);
+typedef struct SIG_TREE {
+    const SIG_PLAN *plan;
+    i64 root, top;          /* levels of the root and of the last words; root < top <= degree */
+    i64 steps;              /* augmented, in this chunk */
+    const void *increments; /* [step][channel] */
+    VEC *sig;               /* the tree; level root + k at plan->offset[k] */
+    VEC *horner;            /* h_m of the nodes on the current branch, see AS_T(horner) */
+    VEC *children;          /* h_1 of a few last nodes, [step][node] */
+    int classes;            /* classes of letters that move together */
+    SIG_LETTERS letters[3];
+    void (*last_two)(struct SIG_TREE *, i64 level, i64 node);
+    void (*last_three)(struct SIG_TREE *, i64 level, i64 node); /* or NULL */
+} SIG_TREE;
 
 /* h_m of the node at `level` of the current branch, m = 1 .. degree - level. */
-AS_INLINE VEC *AS_T(horner)(const AS_T(tree) *tree, i64 level, i64 m)
+AS_INLINE VEC *AS_T(horner)(const SIG_TREE *tree, i64 level, i64 m)
 {
     const i64 before = level * tree->plan->degree - level * (level - 1) / 2;
     return tree->horner + (before + m - 1) * tree->plan->chunk;
 }
 
 /* How many VECs all of them take, nodes of levels 0 .. degree - 1. */
-static i64 AS_T(horner_size)(const AS_T(sig_plan) *p)
+static i64 AS_T(horner_size)(const SIG_PLAN *p)
 {
     return p->degree * (p->degree + 1) / 2 * p->chunk;
 }
@@ -67,7 +72,7 @@ AS_INLINE const void *AS_T(from_letter)(const void *increments, i64 letter, cons
 
 /* sig[p * row + b] += sum over steps of h[t][p] z[t][b]: P nodes, B letters. */
 AS_INLINE void AS_T(product_block)(const VEC *restrict h, const int P, const void *restrict z,
-                                   i64 channels, AS_T(letters) when, i64 steps, const int B,
+                                   i64 channels, SIG_LETTERS when, i64 steps, const int B,
                                    VEC *restrict sig, i64 row, const int shared)
 {
     VEC sum[32];
@@ -93,20 +98,19 @@ AS_INLINE void AS_T(product_block)(const VEC *restrict h, const int P, const voi
 }
 
 /* The product for all letters: S of the children of P nodes, whose rows are `sig`. */
-AS_INLINE void AS_T(product)(const AS_T(tree) *tree, const VEC *h, const int P, VEC *sig,
+AS_INLINE void AS_T(product)(const SIG_TREE *tree, const VEC *h, const int P, VEC *sig,
                              const int shared)
 {
     const i64 channels = tree->plan->channels, steps = tree->steps;
     const int wide = AS_MANY_VECTORS ? (P > 2 ? 8 : P > 1 ? 12 : 24) : (P > 2 ? 3 : P > 1 ? 4 : 8);
     for (int c = 0; c < tree->classes; ++c) {
-        const AS_T(letters) when = tree->letters[c];
+        const SIG_LETTERS when = tree->letters[c];
         const i64 end = when.first + when.count;
         i64 b = when.first;
 #define AS_BLOCK(B)                                                                                \
     for (; b + (B) <= end; b += (B))                                                               \
-    AS_T(product_block)                                                                            \
-    (h, P, AS_T(from_letter)(tree->increments, b, shared), channels, when, steps, B, sig + b,      \
-     channels, shared)
+    AS_T(product_block)(h, P, AS_T(from_letter)(tree->increments, b, shared), channels, when,      \
+                        steps, B, sig + b, channels, shared)
         AS_BLOCK(wide);
         if (wide > 8)
             AS_BLOCK(8);
@@ -121,7 +125,7 @@ AS_INLINE void AS_T(product)(const AS_T(tree) *tree, const VEC *h, const int P, 
 }
 
 /* P children of a node at level top - 2, from letter a on, and the words below them. */
-AS_INLINE void AS_T(children_and_product)(AS_T(tree) *tree, const VEC *restrict h1,
+AS_INLINE void AS_T(children_and_product)(SIG_TREE *tree, const VEC *restrict h1,
                                           const VEC *restrict h2, i64 a, const int P, VEC *sig1,
                                           VEC *sig2, const int shared)
 {
@@ -142,9 +146,9 @@ AS_INLINE void AS_T(children_and_product)(AS_T(tree) *tree, const VEC *restrict 
     AS_T(product)(tree, child, P, sig2 + a * channels, shared);
 }
 
-AS_INLINE void AS_T(last_two_levels)(AS_T(tree) *tree, i64 level, i64 node, const int shared)
+AS_INLINE void AS_T(last_two_levels)(SIG_TREE *tree, i64 level, i64 node, const int shared)
 {
-    const AS_T(sig_plan) *p = tree->plan;
+    const SIG_PLAN *p = tree->plan;
     const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
     VEC *sig1 = tree->sig + p->offset[level - tree->root + 1] + node * p->channels;
     VEC *sig2 = tree->sig + p->offset[level - tree->root + 2] + node * p->power[2];
@@ -157,12 +161,12 @@ AS_INLINE void AS_T(last_two_levels)(AS_T(tree) *tree, i64 level, i64 node, cons
         AS_T(children_and_product)(tree, h1, h2, a, 1, sig1, sig2, shared);
 }
 
-static void AS_T(last_two_any)(AS_T(tree) *tree, i64 level, i64 node)
+static void AS_T(last_two_any)(SIG_TREE *tree, i64 level, i64 node)
 {
     AS_T(last_two_levels)(tree, level, node, 0);
 }
 
-static void AS_T(last_two_shared)(AS_T(tree) *tree, i64 level, i64 node)
+static void AS_T(last_two_shared)(SIG_TREE *tree, i64 level, i64 node)
 {
     AS_T(last_two_levels)(tree, level, node, 1);
 }
@@ -178,11 +182,11 @@ typedef struct {
     const VEC *h1, *h2, *h3;
     VEC *pairs, *sig;
     int letter; /* of the node, in AS_FROM_PARENT */
-} AS_T(node_source);
+} SIG_NODE_SOURCE;
 
 /* P children, from letter a on, of a node at level top - 2, and the P x D words below them, all
  * of whose sums stay in registers. */
-AS_INLINE void AS_T(tile)(const int from, const AS_T(node_source) *node, const int keep,
+AS_INLINE void AS_T(tile)(const int from, const SIG_NODE_SOURCE *node, const int keep,
                           const VEC *restrict increments, i64 steps, const int D, const int a,
                           const int P, VEC *restrict sig1, VEC *restrict sig2)
 {
@@ -242,8 +246,8 @@ AS_INLINE void AS_T(tile)(const int from, const AS_T(node_source) *node, const i
 }
 
 /* All D children of a node in tiles of P; the first tile may make the node's arrays. */
-AS_INLINE void AS_T(tiles)(const int from, AS_T(node_source) *node, const AS_T(tree) *tree,
-                           const int D, const int P, VEC *sig1, VEC *sig2)
+AS_INLINE void AS_T(tiles)(const int from, SIG_NODE_SOURCE *node, const SIG_TREE *tree, const int D,
+                           const int P, VEC *sig1, VEC *sig2)
 {
     const VEC *z = tree->increments;
     const int later = from == AS_FROM_PARENT ? AS_FROM_PAIRS : from, rest = D % P;
@@ -255,22 +259,22 @@ AS_INLINE void AS_T(tiles)(const int from, AS_T(node_source) *node, const AS_T(t
 }
 
 #define AS_DEFINE_LAST_LEVELS(D, P)                                                                \
-    static void AS_T(last_two_##D)(AS_T(tree) * tree, i64 level, i64 node)                         \
+    static void AS_T(last_two_##D)(SIG_TREE * tree, i64 level, i64 node)                           \
     {                                                                                              \
         const i64 *offset = tree->plan->offset + (level - tree->root);                             \
-        AS_T(node_source)                                                                          \
+        SIG_NODE_SOURCE                                                                            \
         source = {.h1 = AS_T(horner)(tree, level, 1), .h2 = AS_T(horner)(tree, level, 2)};         \
         AS_T(tiles)(AS_FROM_ARRAYS, &source, tree, D, P, tree->sig + offset[1] + node * (D),       \
                     tree->sig + offset[2] + node * (D) * (D));                                     \
     }                                                                                              \
-    static void AS_T(last_three_##D)(AS_T(tree) * tree, i64 level, i64 node)                       \
+    static void AS_T(last_three_##D)(SIG_TREE * tree, i64 level, i64 node)                         \
     {                                                                                              \
         const i64 *offset = tree->plan->offset + (level - tree->root);                             \
         for (int a = 0; a < (D); ++a) {                                                            \
             const i64 child = node * (D) + a;                                                      \
-            AS_T(node_source)                                                                      \
-            source = {AS_T(horner)(tree, level, 1), AS_T(horner)(tree, level, 2),                  \
-                      AS_T(horner)(tree, level, 3), tree->children,                                \
+            SIG_NODE_SOURCE                                                                        \
+            source = {AS_T(horner)(tree, level, 1),  AS_T(horner)(tree, level, 2),                 \
+                      AS_T(horner)(tree, level, 3),  tree->children,                               \
                       tree->sig + offset[1] + child, a};                                           \
             AS_T(tiles)(AS_FROM_PARENT, &source, tree, D, P, tree->sig + offset[2] + child * (D),  \
                         tree->sig + offset[3] + child * (D) * (D));                                \
@@ -308,15 +312,14 @@ AS_INLINE VEC AS_T(advance)(const VEC *restrict h1, const VEC *restrict h2,
 }
 
 /* Arrays of the child at level + 1 whose letter moves by `move`, up to h_{top - level - 1}. */
-AS_INLINE VEC AS_T(advance_child)(AS_T(tree) *tree, i64 level, const void *move, i64 stride,
-                                  VEC s, const int shared)
+AS_INLINE VEC AS_T(advance_child)(SIG_TREE *tree, i64 level, const void *move, i64 stride, VEC s,
+                                  const int shared)
 {
     const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
     VEC *child1 = AS_T(horner)(tree, level + 1, 1);
     const i64 most = tree->top - level - 1;
     if (most <= 1) /* 0 where the chain ends at the last level: its h_1 is not used then */
-        return AS_T(advance)(h1, h2, h2, 1, move, stride, tree->steps, s, child1, NULL, 0,
-                             shared);
+        return AS_T(advance)(h1, h2, h2, 1, move, stride, tree->steps, s, child1, NULL, 0, shared);
     for (i64 m = most; m > 2; --m)
         AS_T(advance)(h1, h2, AS_T(horner)(tree, level, m + 1), m, move, stride, tree->steps, s,
                       AS_T(horner)(tree, level + 1, m), NULL, 0, shared);
@@ -324,9 +327,9 @@ AS_INLINE VEC AS_T(advance_child)(AS_T(tree) *tree, i64 level, const void *move,
                          AS_T(horner)(tree, level + 1, 2), child1, 1, shared);
 }
 
-static void AS_T(walk_node)(AS_T(tree) *tree, i64 level, i64 node)
+static void AS_T(walk_node)(SIG_TREE *tree, i64 level, i64 node)
 {
-    const AS_T(sig_plan) *p = tree->plan;
+    const SIG_PLAN *p = tree->plan;
     const i64 left = tree->top - level, d = p->channels;
     if (left == 2) {
         tree->last_two(tree, level, node);
@@ -347,7 +350,7 @@ static void AS_T(walk_node)(AS_T(tree) *tree, i64 level, i64 node)
 }
 
 /* Advances the tree by the chunk; h_m at the root are given. */
-static void AS_T(walk)(AS_T(tree) *tree)
+static void AS_T(walk)(SIG_TREE *tree)
 {
     if (tree->top - tree->root > 1)
         AS_T(walk_node)(tree, tree->root, 0);
@@ -364,10 +367,9 @@ typedef struct {
     i64 letter[AS_MAX_DEGREE][AS_LANES]; /* of each lane's prefix */
     VEC *sig;                            /* S of the first 1, 2, ... letters */
     VEC *moves;                          /* increments of one letter of each lane, [step] */
-} AS_T(chain);
+} SIG_CHAIN;
 
-static void AS_T(set_prefixes)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes,
-                              AS_T(chain) *chain)
+static void AS_T(set_prefixes)(const SIG_PLAN *p, const SIG_LANES *lanes, SIG_CHAIN *chain)
 {
     for (i64 i = 0; i < p->prefix_length; ++i)
         for (int l = 0; l < AS_LANES; ++l) {
@@ -376,7 +378,7 @@ static void AS_T(set_prefixes)(const AS_T(sig_plan) *p, const AS_T(lanes) *lanes
         }
 }
 
-static void AS_T(gather_moves)(const AS_T(tree) *tree, const i64 *letter, VEC *moves)
+static void AS_T(gather_moves)(const SIG_TREE *tree, const i64 *letter, VEC *moves)
 {
     const REAL *z = tree->increments;
     for (i64 t = 0; t < tree->steps; ++t, z += tree->plan->channels) {
@@ -387,7 +389,7 @@ static void AS_T(gather_moves)(const AS_T(tree) *tree, const i64 *letter, VEC *m
 }
 
 /* Advances S of the prefixes by the chunk and leaves h_m at the tree's root. */
-static void AS_T(walk_chain)(AS_T(tree) *tree, AS_T(chain) *chain)
+static void AS_T(walk_chain)(SIG_TREE *tree, SIG_CHAIN *chain)
 {
     for (i64 i = 0; i < tree->plan->prefix_length; ++i) {
         AS_T(gather_moves)(tree, chain->letter[i], chain->moves);
@@ -397,7 +399,7 @@ static void AS_T(walk_chain)(AS_T(tree) *tree, AS_T(chain) *chain)
 
 /* ---- Setting up ---------------------------------------------------------------------------- */
 
-static void AS_T(choose_tails)(AS_T(tree) *tree)
+static void AS_T(choose_tails)(SIG_TREE *tree)
 {
     tree->last_three = NULL;
     tree->last_two = tree->plan->prefix_length ? AS_T(last_two_shared) : AS_T(last_two_any);
@@ -417,8 +419,8 @@ static void AS_T(choose_tails)(AS_T(tree) *tree)
 }
 
 /* A tree to level `top` over scratch memory; h_m of the empty word are constants. */
-static void AS_T(start_tree)(AS_T(tree) *tree, const AS_T(sig_plan) *p, i64 top, VEC *horner,
-                             VEC *children, const void *increments)
+static void AS_T(start_tree)(SIG_TREE *tree, const SIG_PLAN *p, i64 top, VEC *horner, VEC *children,
+                             const void *increments)
 {
     tree->plan = p;
     tree->root = p->prefix_length;
@@ -429,12 +431,12 @@ static void AS_T(start_tree)(AS_T(tree) *tree, const AS_T(sig_plan) *p, i64 top,
     const i64 d = p->dimension;
     tree->classes = 0;
     if (p->lead_lag) {
-        tree->letters[tree->classes++] = (AS_T(letters)){0, d, 1, 2};
-        tree->letters[tree->classes++] = (AS_T(letters)){d, d, 0, 2};
+        tree->letters[tree->classes++] = (SIG_LETTERS){0, d, 1, 2};
+        tree->letters[tree->classes++] = (SIG_LETTERS){d, d, 0, 2};
         if (p->time_aug)
-            tree->letters[tree->classes++] = (AS_T(letters)){2 * d, 1, 0, 1};
+            tree->letters[tree->classes++] = (SIG_LETTERS){2 * d, 1, 0, 1};
     } else
-        tree->letters[tree->classes++] = (AS_T(letters)){0, p->channels, 0, 1};
+        tree->letters[tree->classes++] = (SIG_LETTERS){0, p->channels, 0, 1};
     for (i64 m = 1; m <= p->degree; ++m)
         for (i64 t = 0; t < p->chunk; ++t)
             AS_T(horner)(tree, 0, m)[t] = AS_T(all_lanes)((REAL)(1.0 / (double)m));

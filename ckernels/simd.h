@@ -114,11 +114,9 @@ AS_INLINE void AS_T(transpose)(VEC *r)
 #if AS_VECTOR_BYTES == 64
 #define AS_LANES 16
 #define AS_LOW_1(a, b) AS_SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
-#define AS_HIGH_1(a, b)                                                                            \
-    AS_SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define AS_HIGH_1(a, b) AS_SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
 #define AS_LOW_2(a, b) AS_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
-#define AS_HIGH_2(a, b)                                                                            \
-    AS_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define AS_HIGH_2(a, b) AS_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
 #define AS_EVEN_BLOCKS(a, b)                                                                       \
     AS_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
 #define AS_ODD_BLOCKS(a, b)                                                                        \

@@ -15,12 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _ckernels
 from .check import PROCESSORS
 
 if TYPE_CHECKING:
     from .op import Op, Plan
 
+
+def _load() -> Any:
+    # GNU OpenMP reads its settings when it is loaded. By default its threads spin for milliseconds
+    # at the end of a parallel region; where other programs want the processors too, they then spin
+    # while the thread that they wait for can not run. About 0.1 ms keeps threads awake between
+    # calls in a row. Whoever has set a policy, or loaded GNU OpenMP before, keeps his.
+    ours = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if ours:
+        os.environ["GOMP_SPINCOUNT"] = "3000"
+    try:
+        from .. import _ckernels
+    finally:
+        if ours:
+            del os.environ["GOMP_SPINCOUNT"]
+    return _ckernels
+
+
+_ckernels = _load()
 ffi, lib = _ckernels.ffi, _ckernels.lib
 
 #: Work (fused multiply-adds) from which a call may take so long that Ctrl-C must work inside it.

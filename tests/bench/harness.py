@@ -137,7 +137,7 @@ def run_cell(row: Row, cell: Cell, dtype: str, setup: Setup) -> Result:
     result = Result(row.name, dtype, named, row.tolerance[dtype])
     try:
         _fill(result, row, cell, setup)
-    except Exception as error:  # noqa: BLE001  (told by the report and the exit status)
+    except Exception as error:
         result.status, result.message = "error", f"{type(error).__name__}: {error}"
     return result
 
