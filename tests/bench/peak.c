@@ -19,10 +19,7 @@
 
 #define FMA_KERNEL(REAL, SUFFIX)                                                                   \
     typedef REAL vec_##SUFFIX __attribute__((vector_size(BYTES)));                                 \
-    int as_lanes_##SUFFIX(void)                                                                    \
-    {                                                                                              \
-        return (int)(sizeof(vec_##SUFFIX) / sizeof(REAL));                                         \
-    }                                                                                              \
+    int as_lanes_##SUFFIX(void) { return (int)(sizeof(vec_##SUFFIX) / sizeof(REAL)); }             \
     double as_fma_##SUFFIX(int64_t steps, REAL factor, REAL term)                                  \
     {                                                                                              \
         vec_##SUFFIX m = factor - (vec_##SUFFIX){0}, b = term - (vec_##SUFFIX){0};                 \
@@ -43,10 +40,7 @@
 FMA_KERNEL(float, f32)
 FMA_KERNEL(double, f64)
 
-int as_chains(void)
-{
-    return CHAINS;
-}
+int as_chains(void) { return CHAINS; }
 
 void as_triad(double *restrict a, const double *restrict b, const double *restrict c, int64_t n)
 {
