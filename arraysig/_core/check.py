@@ -18,6 +18,7 @@ PROCESSORS = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )
 
+_PLAIN = (np.dtype("float32"), np.dtype("float64"))
 _NATIVE = {"float32": "float32", "float64": "float64"}
 _HALF = {"float16": "float32", "bfloat16": "float32"}
 _INTEGERS = {"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -34,13 +35,9 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     casts a result to the dtype that the caller gets: that of the first array for half precision.
     """
     first = next(iter(named.values()))
-    if (
-        len(named) == 1
-        and type(first) is np.ndarray
-        and first.dtype.char in "fd"
-        and first.dtype.isnative
-    ):
-        return [first], _identity
+    if type(first) is np.ndarray and first.dtype in _PLAIN:  # the common case, quickly
+        if all([type(a) is np.ndarray and a.dtype == first.dtype for a in named.values()]):
+            return list(named.values()), _identity
     libraries = {}
     for name, array in named.items():
         lib = library(array)
