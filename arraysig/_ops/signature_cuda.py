@@ -133,6 +133,8 @@ def tile_of(augmentation: Augmentation, degree: int, itemsize: int) -> Tile:
     stretches = 1 << ((_BLOCK // lanes).bit_length() - 1) if lane_blocks == 1 else 1
     read = 2 if channels <= 2 or itemsize == 8 else 4
     width = -(-max(channels, letter_tiles * tile) // read) * read
+    while stretches > 1 and 4 * stretches * width * itemsize * augmentation.per_raw > 32768:
+        stretches //= 2
     room = 16384 // (stretches * width * itemsize * augmentation.per_raw)
     chunk = max(4, min(32, 1 << max(room, 1).bit_length() - 1))
     row = chunk * augmentation.per_raw * width
@@ -168,7 +170,10 @@ def cut(
     fold = words * degree * degree  # instructions of a product of two signatures
     foldable = degree <= _FOLD_DEGREE
     most = max(1, increments // 4)
-    many = [side * k for k in range(2, 4 * processors * tile.resident // batch + 3)]
+    many, k = [], 2
+    while k < 4 * processors * tile.resident // batch + 3:
+        many.append(side * k)
+        k += max(1, k // 16)
     candidates = [1 << i for i in range(side.bit_length())] + many
     warps = side * tile.lanes * tile.resident / 128  # per scheduler
 
@@ -470,6 +475,8 @@ def _vjp_layout(
     stretches = max(1, 1 << (_BLOCK // lanes).bit_length() - 1) if lanes < _BLOCK else 1
     read = 2 if channels <= 2 or itemsize == 8 else 4
     width = -(-max(channels, -(-channels // tile) * tile) // read) * read
+    while stretches > 1 and 4 * stretches * width * itemsize * per_raw > 32768:
+        stretches //= 2
     room = 8192 // (stretches * width * itemsize * per_raw)
     chunk = max(4, min(16, 1 << max(room, 1).bit_length() - 1))
     row = chunk * per_raw * width
