@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _REAL = {"float32": "float", "float64": "double"}
 _OPTIONS = ("-std=c++17",)  # CuPy compiles an empty program for every new tuple of options
-_INCLUDE = re.compile(r'^#include "(\w+\.h)"\n', re.M)
+_INCLUDE = re.compile(r'^#include "(\w+\.(?:cu)?h)"\n', re.M)
 
 
 class KernelSource(NamedTuple):

@@ -1,4 +1,4 @@
-/* Truncated signatures of small alphabets, words in registers (tile.h).
+/* Truncated signatures of small alphabets, words in registers (tile.cuh).
  *
  * A block multiplies (Chen) what neighbouring stretches of one path gave, in shared memory, before
  * it writes; sig_fold multiplies what several blocks wrote. Where a block has too few threads for
@@ -13,14 +13,14 @@
  *
  * A row of `out` has `row` numbers: 1 if `scalar`, then the WORDS coefficients.
  *
- * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE, and what else tile.h wants of the plan,
+ * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE, and what else tile.cuh wants of the plan,
  * the source is that of sig_tile, without it that of sig_fold.
  */
 #include "real.h"
 #include "words.h"
 #ifdef TILE
 #define LEVELS DEGREE
-#include "tile.h"
+#include "tile.cuh"
 #else
 constexpr int CHANNELS = DIM * (LEAD_LAG ? 2 : 1) + (TIME_AUG ? 1 : 0);
 #endif

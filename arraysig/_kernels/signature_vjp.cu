@@ -1,4 +1,4 @@
-/* Gradient of truncated signatures of small alphabets, words in registers (tile.h).
+/* Gradient of truncated signatures of small alphabets, words in registers (tile.cuh).
  *
  * LANES threads go backwards along one stretch, from S and A = dF/dS at its end (levels below
  * DEGREE; signature_scan.cu), one step t at a time, every thread with the words of its tile:
@@ -24,7 +24,7 @@
  *             block STRETCHES * LANES; dynamic shared memory 16 bytes per stretch, then numbers:
  *             see the pointers below.
  *
- * Macros: those of tile.h with LEVELS = DEGREE - 1, PREFIX 0 or 1, all LANES in one block; DEGREE;
+ * Macros: those of tile.cuh with LEVELS = DEGREE - 1, PREFIX 0 or 1, all LANES in one block; DEGREE;
  *   BUFFER      steps between sums over threads; divides the steps of a chunk
  *   COLUMNS     numbers that a thread gives to a sum, rounded up for vector stores
  *   TOP_SHARED, TOP_ROW   numbers that a thread's part of the top level takes in shared memory
@@ -32,7 +32,7 @@
 #include "real.h"
 #include "words.h"
 #define LEVELS (DEGREE - 1)
-#include "tile.h"
+#include "tile.cuh"
 
 constexpr i64 WORDS = as_level(CHANNELS, LEVELS + 1);
 constexpr int BEHIND = (int)as_power(CHANNELS, DEGREE - PREFIX - 1), TOP = TILE * BEHIND;
