@@ -13,8 +13,8 @@
  *
  * A row of `out` has `row` numbers: 1 if `scalar`, then the WORDS coefficients.
  *
- * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE, and what else tile.cuh wants of the plan,
- * the source is that of sig_tile, without it that of sig_fold.
+ * Macros: REAL, DIM, TIME_AUG, LEAD_LAG, DEGREE. With TILE, and what else tile.cuh wants of the
+ * plan, the source is that of sig_tile, without it that of sig_fold.
  */
 #include "real.h"
 #include "words.h"

@@ -24,7 +24,7 @@
  *             block STRETCHES * LANES; dynamic shared memory 16 bytes per stretch, then numbers:
  *             see the pointers below.
  *
- * Macros: those of tile.cuh with LEVELS = DEGREE - 1, PREFIX 0 or 1, all LANES in one block; DEGREE;
+ * Macros: DEGREE; those of tile.cuh with LEVELS = DEGREE - 1, PREFIX 0 or 1, all LANES in a block;
  *   BUFFER      steps between sums over threads; divides the steps of a chunk
  *   COLUMNS     numbers that a thread gives to a sum, rounded up for vector stores
  *   TOP_SHARED, TOP_ROW   numbers that a thread's part of the top level takes in shared memory
