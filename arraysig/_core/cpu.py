@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 def _load() -> Any:
     # GNU OpenMP reads its settings when it is loaded. By default its threads spin for milliseconds
     # at the end of a parallel region; where other programs want the processors too, they then spin
-    # while the thread that they wait for can not run. Some 50 us keep threads awake between
+    # while the thread that they wait for can not run. A few 100 us keep threads awake between
     # calls in a row. Whoever has set a policy, or loaded GNU OpenMP before, keeps his.
     ours = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if ours:
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "10000"
     try:
         from .. import _ckernels
     finally:
