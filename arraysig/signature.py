@@ -210,9 +210,9 @@ def sig_backprop(
     >>> import arraysig
     >>> path = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]])
     >>> arraysig.sig_backprop(path, None, np.array([1.0, 0.0, 0.0, 2.0, 0.0, 0.0]), 2)
-    array([[-1., -4.],
-           [-2.,  2.],
-           [ 3.,  2.]])
+    array([[-1., -1.],
+           [ 1., -3.],
+           [ 0.,  4.]])
     """
     name = "sig_backprop"
     named = {"path": path, "sig_derivs": sig_derivs}

@@ -182,6 +182,16 @@ static void AS_T(choose_lanes)(SIG_PLAN *p, i64 row_bytes)
     }
 }
 
+/* More stretches, until none is long enough to lose digits (see AS_SEGMENT), as long as their rows
+ * take no more than a few times the memory of the path. */
+static void AS_T(shorten_stretches)(SIG_PLAN *p, i64 row_bytes)
+{
+    const i64 step_bytes = p->dimension * (i64)sizeof(REAL);
+    while (p->raw_steps * p->steps_per_raw > 2 * AS_SEGMENT * p->stretches &&
+           p->stretches * row_bytes < 2 * p->raw_steps * step_bytes)
+        p->stretches *= 2;
+}
+
 /* Fills the plan; degree >= 2, channels >= 2 and at least one step. `increment_bytes` is what the
  * increments of a chunk may take in the first-level cache, `row_bytes` what a stretch costs.
  * `shared_steps_are_small`: with prefix lanes a step takes REALs only, so chunks may be longer. */
@@ -194,6 +204,8 @@ static void AS_T(plan_lanes)(SIG_PLAN *p, i64 increment_bytes, i64 row_bytes,
     if ((double)cost * (double)p->words < (double)AS_SMALL_WORK * AS_LANES)
         p->threads = 1;
     AS_T(choose_lanes)(p, row_bytes);
+    if (row_bytes && !p->prefix_length)
+        AS_T(shorten_stretches)(p, row_bytes);
     p->prefixes = p->power[p->prefix_length];
     p->levels = p->degree - p->prefix_length;
     p->tree_words = p->offset[p->levels + 1];
