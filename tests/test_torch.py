@@ -192,6 +192,13 @@ def test_a_leaf_that_is_not_contiguous(torch_xp: Backend, rng: np.random.Generat
     torch.testing.assert_close(leaf.grad, straight.grad.transpose(1, 2))
 
 
+def test_a_view_that_is_negated_lazily(torch_xp: Backend, rng: np.random.Generator) -> None:
+    values = torch_xp.array(rng.normal(size=(4, 2, 2)))
+    view = torch.view_as_complex(values).conj().imag
+    assert view.is_neg()
+    torch.testing.assert_close(arraysig.sig(view, 3), arraysig.sig(view.clone(), 3))
+
+
 def test_parameters_and_subclasses(torch_xp: Backend, rng: np.random.Generator) -> None:
     parameter = torch.nn.Parameter(torch_xp.array(rng.normal(size=(4, 2))))
     arraysig.sig(parameter, 2).sum().backward()

@@ -125,16 +125,21 @@ def shape(function: str, name: str, got: tuple[int, ...], expected: tuple[int, .
         )
 
 
-def non_negative_int(function: str, name: str, value: Any) -> int:
-    """An integer of at least 0; NumPy integers are integers, bools are not."""
-    if type(value) is not int:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}")
+def _integer(function: str, name: str, value: Any) -> int:
+    """An integer of Python or NumPy; bools are not integers."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, bool | np.bool_):
         try:
-            value = operator.index(value)
+            return operator.index(value)
         except TypeError:
-            raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}") from None
-    number = int(value)
+            pass
+    raise TypeError(f"{function}: `{name}` must be an integer, got {value!r}")
+
+
+def non_negative_int(function: str, name: str, value: Any) -> int:
+    """An integer of at least 0."""
+    number = _integer(function, name, value)
     if number < 0:
         raise ValueError(f"{function}: `{name}` must be a non-negative integer, got {number}")
     return number
@@ -170,16 +175,10 @@ def finite_real(function: str, name: str, value: Any) -> float:
 
 def n_jobs(function: str, value: Any) -> int:
     """1 is serial, -1 all processors, -2 all but one, and so on."""
-    if type(value) is not int:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError(f"{function}: `n_jobs` must be an integer, got {value!r}")
-        try:
-            value = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{function}: `n_jobs` must be an integer, got {value!r}") from None
-    if value == 0 or value < -PROCESSORS:
+    number = _integer(function, "n_jobs", value)
+    if number == 0 or number < -PROCESSORS:
         raise ValueError(
             f"{function}: `n_jobs` must be positive, or between -{PROCESSORS} and -1 "
-            f"to count from the {PROCESSORS} processors available, got {value}"
+            f"to count from the {PROCESSORS} processors available, got {number}"
         )
-    return int(value)
+    return number

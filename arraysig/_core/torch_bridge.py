@@ -42,7 +42,7 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
 def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
     """Run the kernels: plain tensors, no autograd."""
     first = arrays[0]
-    ins = [a.detach().contiguous() for a in arrays]
+    ins = [a.detach().resolve_neg().contiguous() for a in arrays]
     if first.device.type == "cpu":
         memory = _HOST
     elif first.device.type == "cuda":
