@@ -193,10 +193,11 @@ def test_a_leaf_that_is_not_contiguous(torch_xp: Backend, rng: np.random.Generat
 
 
 def test_a_view_that_is_negated_lazily(torch_xp: Backend, rng: np.random.Generator) -> None:
-    values = torch_xp.array(rng.normal(size=(4, 2, 2)))
-    view = torch.view_as_complex(values).conj().imag
+    values = torch_xp.array(rng.normal(size=(4, 2)))
+    view = torch._neg_view(values)  # as the imaginary part of a conjugate is
     assert view.is_neg()
-    torch.testing.assert_close(arraysig.sig(view, 3), arraysig.sig(view.clone(), 3))
+    assert view.is_contiguous()
+    torch.testing.assert_close(arraysig.sig(view, 3), arraysig.sig(-values, 3))
 
 
 def test_parameters_and_subclasses(torch_xp: Backend, rng: np.random.Generator) -> None:
