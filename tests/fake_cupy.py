@@ -45,7 +45,9 @@ class _Guard:
 
 
 class FakeArray:
-    """`cupy.ndarray`."""
+    """`cupy.ndarray`, also by name."""
+
+    __module__ = "cupy"
 
     def __init__(self, values: np.ndarray[Any, Any], device: int) -> None:
         self.values = values
@@ -54,6 +56,9 @@ class FakeArray:
         self.shape = values.shape
         self.dtype = values.dtype
         self.flags = types.SimpleNamespace(c_contiguous=values.flags.c_contiguous)
+
+
+FakeArray.__name__ = "ndarray"
 
 
 class FakeCupy(types.ModuleType):

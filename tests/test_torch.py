@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +113,27 @@ def test_compile(case: Case, torch_xp: Backend, rng: np.random.Generator, backen
 @pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
 def test_inductor(case: Case, torch_xp: Backend, rng: np.random.Generator) -> None:
     test_compile(case, torch_xp, rng, "inductor")
+
+
+FIRST_CALL = """
+import warnings, torch, arraysig
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", ".*should not be instantiated")
+warnings.filterwarnings("ignore", ".*torch.jit.*")
+for dtype in (torch.float32, torch.bfloat16):
+    x = torch.arange(8, dtype=dtype).reshape(4, 2).requires_grad_()
+    f = torch.compile(lambda x: arraysig.sig(x, 2).sum(), fullgraph=True, backend="aot_eager")
+    f(x).backward()
+    compiled, x.grad = x.grad, None
+    arraysig.sig(x, 2).sum().backward()
+    assert torch.equal(compiled, x.grad)
+print("ok")
+"""
+
+
+def test_compile_as_the_first_call_of_a_process() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr
 
 
 @pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)

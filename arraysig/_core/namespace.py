@@ -10,6 +10,17 @@ import numpy as np
 Library = Literal["numpy", "cupy", "torch"]
 
 _LIBRARIES: dict[type, Library] = {np.ndarray: "numpy"}
+_TORCH_CASTS = {
+    "float16": "half",
+    "bfloat16": "bfloat16",
+    "float32": "float",
+    "float64": "double",
+}
+_NAMES: dict[tuple[str, str], Library] = {
+    ("numpy", "ndarray"): "numpy",
+    ("cupy", "ndarray"): "cupy",
+    ("torch", "Tensor"): "torch",
+}
 
 
 def library(array: Any) -> Library | None:
@@ -18,15 +29,13 @@ def library(array: Any) -> Library | None:
     if found is None:
         if isinstance(array, np.ma.MaskedArray) or isinstance(array, np.generic):
             return None
-        if isinstance(array, np.ndarray):
-            found = "numpy"
-        elif array_api_compat.is_torch_array(array):
-            found = "torch"
-        elif array_api_compat.is_cupy_array(array):
-            found = "cupy"
-        else:
-            return None
-        _LIBRARIES[type(array)] = found
+        # By name: nothing is imported, and Torch's compiler can trace it (array_api_compat's
+        # helpers are cached functions, which make it warn).
+        for base in type(array).__mro__:
+            found = _NAMES.get((base.__module__.partition(".")[0], base.__name__))
+            if found is not None:
+                _LIBRARIES[type(array)] = found
+                break
     return found
 
 
@@ -51,9 +60,7 @@ def default_float(array: Any, lib: Library) -> str:
 
 def cast(array: Any, lib: Library, dtype: str) -> Any:
     """`array` as `dtype`; differentiable in Torch."""
-    if lib == "torch":
-        return array.to(getattr(array_api_compat.array_namespace(array), dtype))
-    return array.astype(dtype)
+    return getattr(array, _TORCH_CASTS[dtype])() if lib == "torch" else array.astype(dtype)
 
 
 def address(array: Any) -> int:
