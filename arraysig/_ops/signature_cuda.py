@@ -347,6 +347,20 @@ def _vector(path: Any, dimension: int, itemsize: int) -> int:
     )
 
 
+def _tile_macros(call: Call, tile: Tile | VjpTile, path: Any) -> dict[str, int]:
+    """The macros that tiles of both directions have."""
+    return {
+        "PREFIX": tile.prefix,
+        "TILE": tile.tile,
+        "LANES": tile.lanes,
+        "STRETCHES": tile.stretches,
+        "CHUNK": tile.chunk,
+        "WIDTH": tile.width,
+        "ROW": tile.row,
+        "VECTOR": _vector(path, call.augmentation.dimension, call.gpu.itemsize),
+    }
+
+
 def _walk(
     call: Call, path: Any, out: Any, degree: int, stretches: Stretches, row: int, scalar: int
 ) -> None:
@@ -354,16 +368,7 @@ def _walk(
     gpu, augmentation = call.gpu, call.augmentation
     tile = tile_of(augmentation, degree, gpu.itemsize)
     source = gpu.source(
-        "signature.cu",
-        **_macros(augmentation, degree),
-        PREFIX=tile.prefix,
-        TILE=tile.tile,
-        LANES=tile.lanes,
-        STRETCHES=tile.stretches,
-        CHUNK=tile.chunk,
-        WIDTH=tile.width,
-        ROW=tile.row,
-        VECTOR=_vector(path, augmentation.dimension, gpu.itemsize),
+        "signature.cu", **_macros(augmentation, degree), **_tile_macros(call, tile, path)
     )
     shared = tile.stretches * tile.row
     if stretches.run > 1:
@@ -624,14 +629,7 @@ def _back(
     source = gpu.source(
         "signature_vjp.cu",
         **_macros(augmentation, call.degree),
-        PREFIX=tile.prefix,
-        TILE=tile.tile,
-        LANES=tile.lanes,
-        STRETCHES=tile.stretches,
-        CHUNK=tile.chunk,
-        WIDTH=tile.width,
-        ROW=tile.row,
-        VECTOR=_vector(path, augmentation.dimension, gpu.itemsize),
+        **_tile_macros(call, tile, path),
         BUFFER=tile.buffer,
         COLUMNS=tile.columns,
         TOP_SHARED=tile.top_shared,
