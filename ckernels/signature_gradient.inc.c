@@ -462,9 +462,11 @@ static void AS_T(fold_increments)(const SIG_PLAN *p, i64 raw_steps, VEC *zbar)
             zbar[a] = p->lead_lag ? from[d + a] + from[c + a] : from[a];
 }
 
-/* Path lanes: points first + 1 .. first + count of each stretch; zbar has the row after them. */
+/* Path lanes: points first + 1 .. first + count of each stretch; zbar has the row after them, is
+ * overwritten, and its first row goes to `carry`. Transposes of the chunk come before the first
+ * store: stores that jump from path to path fill no line at once and wait for all of them. */
 static void AS_T(write_points)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, i64 first, i64 count,
-                               VEC *zbar)
+                               VEC *zbar, VEC *carry)
 {
     const SIG_PLAN *p = job->plan;
     const i64 d = p->dimension, size = count * d;
@@ -476,21 +478,19 @@ static void AS_T(write_points)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, i
             for (i64 a = 0; a < d; ++a)
                 zbar[size - d + a][l] = 0;
     }
+    memcpy(carry, zbar, sizeof(VEC) * (size_t)d);
     const i64 common = ends ? size - d : size; /* the rows that all lanes have */
-    if (common >= AS_LANES) {
-        for (i64 k = 0;; k = as_least(k + AS_LANES, common - AS_LANES)) {
-            VEC r[AS_LANES];
-            AS_UNROLL for (int l = 0; l < AS_LANES; ++l) r[l] = zbar[k + l] - zbar[k + l + d];
-            AS_T(transpose)(r);
-            for (int l = 0; l < lanes->count; ++l)
-                AS_T(store)(to[l] + k, r[l]);
-            if (k + AS_LANES == common)
-                break;
-        }
+    i64 whole = 0;
+    for (; whole + AS_LANES <= common; whole += AS_LANES) {
+        VEC *r = zbar + whole;
+        AS_UNROLL for (int l = 0; l < AS_LANES; ++l) r[l] -= r[l + d];
+        AS_T(transpose)(r);
     }
     for (int l = 0; l < lanes->count; ++l) {
-        const i64 size_here = lanes->steps[l] < lanes->longest && ends ? size - d : size;
-        for (i64 k = common >= AS_LANES ? common : 0; k < size_here; ++k)
+        const i64 mine = ends && lanes->steps[l] < lanes->longest ? size - d : size;
+        for (i64 k = 0; k < whole; k += AS_LANES)
+            AS_T(store)(to[l] + k, zbar[k + l]);
+        for (i64 k = whole; k < mine; ++k)
             to[l][k] = zbar[k][l] - zbar[k + d][l];
     }
 }
@@ -674,6 +674,11 @@ static int AS_T(group_back)(SIG_VJP_WALK *w, const SIG_VJP_JOB *job, REAL *point
             VEC *state = scratch->fine + (i - begin) * job->state;
             AS_T(load_chunk)(w, i);
             w->back.end = state + job->state;
+            if (!p->prefix_length && i > 0) {
+                const i64 before = AS_T(chunk_start)(w, i - 1);
+                AS_T(prefetch_points)(p, &w->lanes, before, first - before, job->path, job->path);
+                AS_T(prefetch_points)(p, &w->lanes, before, first - before, job->path, job->out);
+            }
             AS_T(chunk_back)(&w->back, &w->chain, job, state);
             AS_T(fold_increments)(p, count, scratch->zbar);
             if (p->prefix_length) {
@@ -685,8 +690,7 @@ static int AS_T(group_back)(SIG_VJP_WALK *w, const SIG_VJP_JOB *job, REAL *point
                 memset(after, 0, sizeof(VEC) * (size_t)d);
             else
                 memcpy(after, scratch->carry, sizeof(VEC) * (size_t)d);
-            AS_T(write_points)(job, &w->lanes, first, count, scratch->zbar);
-            memcpy(scratch->carry, scratch->zbar, sizeof(VEC) * (size_t)d);
+            AS_T(write_points)(job, &w->lanes, first, count, scratch->zbar, scratch->carry);
         }
     }
     if (!p->prefix_length)

@@ -381,6 +381,19 @@ AS_DEFINE_AUGMENT(AS_T(augment_lanes), VEC)
 AS_DEFINE_AUGMENT(AS_T(augment_shared), REAL)
 #undef AS_DEFINE_AUGMENT
 
+/* Asks for the points of raw steps first .. first + count of lanes in `path`, as they lie in `at`,
+ * an array of the same shape. Inline: to GCC a function that only prefetches does nothing. */
+AS_INLINE void AS_T(prefetch_points)(const SIG_PLAN *p, const SIG_LANES *lanes, i64 first,
+                                     i64 count, const REAL *path, const REAL *at)
+{
+    const i64 line = AS_ALIGNMENT / (i64)sizeof(REAL);
+    for (int l = 0; l < lanes->count; ++l) {
+        const REAL *from = at + (lanes->start[l] - path) + (first + 1) * p->dimension;
+        for (i64 k = 0; k < count * p->dimension; k += line)
+            __builtin_prefetch(from + k, 1, 2);
+    }
+}
+
 /* Increments of raw steps first .. first + count of a group; `raw` is room for the raw ones, used
  * when the path is augmented. Lanes that have ended get zeros. */
 static void AS_T(load_increments)(const SIG_PLAN *p, const SIG_LANES *lanes, i64 first, i64 count,
