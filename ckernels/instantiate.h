@@ -5,5 +5,6 @@
 #include "transforms.inc.c"
 #include "signature_lanes.inc.c"
 #include "signature_walk.inc.c"
+#include "signature_degree2.inc.c"
 #include "signature.inc.c"
 #include "signature_gradient.inc.c"

@@ -25,19 +25,6 @@ typedef struct {
     i64 next, failed; /* unit to take; set when there is no memory */
 } SIG_JOB;
 
-/* x_end - x_0, exact but for one rounding; NaN where any point is NaN or infinite. */
-static REAL AS_T(displacement)(const SIG_PLAN *p, const REAL *x, i64 channel)
-{
-    const i64 points = p->raw_steps * p->steps_per_raw + 1, d = p->dimension;
-    if (p->time_aug && channel == p->channels - 1)
-        return (REAL)(p->time_step * (double)(points - 1));
-    channel %= d;
-    REAL not_finite = 0;
-    for (i64 i = 0; i < p->length; ++i)
-        not_finite += x[i * d + channel] - x[i * d + channel];
-    return x[p->raw_steps * d + channel] - x[channel] + not_finite;
-}
-
 /* Signatures that are functions of the displacement: degree 0 and 1, one channel, one point. */
 static void AS_T(sig_of_displacement)(const SIG_PLAN *p, const REAL *path, REAL *out, i64 *control)
 {
@@ -270,6 +257,8 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
     int status = AS_OK;
     if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
         AS_T(sig_of_displacement)(&plan, path, out, control);
+    else if (degree == 2 && dimension >= AS_LANES)
+        status = AS_T(degree2)(&plan, NULL, path, out, control);
     else {
         AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);
         status = AS_T(walk_signatures)(&plan, path, out, control);

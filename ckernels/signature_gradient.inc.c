@@ -211,9 +211,9 @@ static void AS_T(last_two_adjoint_shared)(SIG_BACKWARD *back, i64 level, i64 nod
 
 /* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
 
-/* children_adjoint and its products in one pass; `root`: h_bar of the empty word is not needed. */
+/* children_adjoint and its products in one pass. */
 AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int D, const int a,
-                                  const int P, const int root)
+                                  const int P)
 {
     const SIG_TREE *tree = &back->tree;
     const i64 *offset = tree->plan->offset + (level - tree->root);
@@ -236,7 +236,7 @@ AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const
     for (i64 t = tree->steps - 1; t >= 0; --t) {
         const VEC *z = increments + t * D;
         VEC *zbar = zbars + t * D;
-        VEC n1 = h1[t], n2 = h2[t], n1_bar = {0}, n2_bar = {0}, child[8], up[8];
+        VEC n1 = h1[t], n2 = h2[t], n1_bar = h1_bar[t], n2_bar = h2_bar[t], child[8], up[8];
         AS_IN_REGISTER(n1);
         AS_IN_REGISTER(n2);
         AS_UNROLL for (int p = 0; p < P; ++p)
@@ -258,45 +258,34 @@ AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const
             }
             zbar[b] = move_bar;
         }
-        if (!root) {
-            n1_bar = h1_bar[t];
-            n2_bar = h2_bar[t];
-        }
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
-            if (!root) {
-                const VEC move = z[a + p];
-                n1_bar += move * bar[p];
-                n2_bar += move * up[p];
-            }
+            const VEC move = z[a + p];
+            n1_bar += move * bar[p];
+            n2_bar += move * up[p];
             zbar[a + p] += n1 * bar[p] + n2 * up[p];
             bar[p] += up[p];
         }
-        if (!root) {
-            h1_bar[t] = n1_bar;
-            h2_bar[t] = n2_bar;
-        }
+        h1_bar[t] = n1_bar;
+        h2_bar[t] = n2_bar;
     }
     AS_UNROLL for (int p = 0; p < P; ++p) bar1[p] = bar[p];
 }
 
 AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int D,
-                                   const int P, const int root)
+                                   const int P)
 {
     const int rest = D % P;
     for (int a = 0; a + P <= D; a += P)
-        AS_T(tile_adjoint)(back, level, node, D, a, P, root);
+        AS_T(tile_adjoint)(back, level, node, D, a, P);
     if (rest)
-        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1, root);
+        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1);
 }
 
 #define AS_DEFINE_LAST_TWO_ADJOINT(D, P)                                                           \
     static void AS_T(last_two_adjoint_##D)(SIG_BACKWARD * back, i64 level, i64 node)               \
     {                                                                                              \
-        if (level == 0)                                                                            \
-            AS_T(tiles_adjoint)(back, level, node, D, P, 1);                                       \
-        else                                                                                       \
-            AS_T(tiles_adjoint)(back, level, node, D, P, 0);                                       \
+        AS_T(tiles_adjoint)(back, level, node, D, P);                                              \
     }
 #if AS_MANY_VECTORS
 #define AS_FOR_ADJOINT_DIMENSIONS(X)                                                               \
@@ -956,6 +945,8 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
     int status = AS_OK;
     if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
         AS_T(vjp_of_displacement)(&plan, grad, path, out, control);
+    else if (degree == 2)
+        status = AS_T(degree2)(&plan, grad, path, out, control);
     else {
         const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
         AS_T(plan_lanes)(&plan, 16 << 10, lower, 0);

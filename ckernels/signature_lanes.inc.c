@@ -254,6 +254,19 @@ static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i6
     p->row = p->words + p->scalar_term;
 }
 
+/* x_end - x_0, exact but for one rounding; NaN where any point is NaN or infinite. */
+static REAL AS_T(displacement)(const SIG_PLAN *p, const REAL *x, i64 channel)
+{
+    const i64 points = p->raw_steps * p->steps_per_raw + 1, d = p->dimension;
+    if (p->time_aug && channel == p->channels - 1)
+        return (REAL)(p->time_step * (double)(points - 1));
+    channel %= d;
+    REAL not_finite = 0;
+    for (i64 i = 0; i < p->length; ++i)
+        not_finite += x[i * d + channel] - x[i * d + channel];
+    return x[p->raw_steps * d + channel] - x[channel] + not_finite;
+}
+
 /* ---- Lanes of a group ---------------------------------------------------------------------- */
 
 /* First raw step of a stretch; the last stretch is never shorter than another. */

@@ -57,7 +57,8 @@ typedef REAL AS_T(vec) __attribute__((vector_size(AS_VECTOR_BYTES)));
 typedef REAL AS_T(unaligned_vec)
     __attribute__((vector_size(AS_VECTOR_BYTES), aligned(__alignof__(REAL)), may_alias));
 
-AS_INLINE VEC AS_T(all_lanes)(REAL value) { return (VEC){0} + value; }
+/* x - 0 is x; to x + 0, which makes 0 of -0, compilers give an addition. */
+AS_INLINE VEC AS_T(all_lanes)(REAL value) { return value - (VEC){0}; }
 AS_INLINE VEC AS_T(load)(const REAL *from) { return *(const AS_T(unaligned_vec) *)from; }
 AS_INLINE void AS_T(store)(REAL *to, VEC value) { *(AS_T(unaligned_vec) *)to = value; }
 

@@ -136,6 +136,64 @@ def test_every_plan_of_the_cpu(
     assert np.linalg.norm(gradient - wanted) <= 1e-12 * np.linalg.norm(wanted)
 
 
+@pytest.mark.parametrize("dimension", [*range(1, 10), 12, 15, 16, 17, 20, 31, 33, 48])
+@pytest.mark.parametrize("flags", [*FLAGS, {"time_aug": True, "lead_lag": True}], ids=str)
+def test_degree_two_of_every_width(
+    dimension: int, flags: dict[str, bool], rng: np.random.Generator
+) -> None:
+    for length in (2, 3, 10, 70):
+        path = rng.normal(size=(3, length, dimension)) + 100
+        got = arraysig.sig(path, 2, end_time=3.0, scalar_term=True, **flags)
+        options = {"ranks": (2,), "degree": 2, "end_time": 3.0, "scalar_term": True, **flags}
+        expected = reference.batched(reference.signature, path, **options)
+        assert np.linalg.norm(got - expected) <= 1e-12 * np.linalg.norm(expected)
+        if length == 70 and dimension > 8:
+            continue  # the reference takes long
+        derivs = rng.normal(size=got.shape)
+        gradient = arraysig.sig_backprop(path, None, derivs, 2, end_time=3.0, **flags)
+        options["ranks"] = (2, 1)
+        wanted = reference.batched(reference.signature_gradient, path, derivs, **options)
+        assert np.linalg.norm(gradient - wanted) <= 1e-12 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("dimension", [2, 5, 16, 33])
+@pytest.mark.parametrize("flags", [{}, {"time_aug": True, "lead_lag": True}], ids=str)
+def test_degree_two_in_parts(
+    dimension: int, flags: dict[str, bool], rng: np.random.Generator
+) -> None:
+    path = np.cumsum(rng.normal(size=(2, 9000, dimension)), axis=1) / 100
+    whole = arraysig.sig(path, 2, n_jobs=1, **flags)
+    expected = arraysig.sig(arraysig.transform_path(path, **flags), 2)
+    for got in (whole, arraysig.sig(path, 2, n_jobs=2, **flags)):
+        assert np.linalg.norm(got - expected) <= 1e-13 * np.linalg.norm(expected)
+    derivs = rng.normal(size=whole.shape)
+    gradient = arraysig.sig_backprop(path, None, derivs, 2, n_jobs=1, **flags)
+    through = arraysig.sig_backprop(arraysig.transform_path(path, **flags), None, derivs, 2)
+    wanted = arraysig.transform_path_backprop(through, **flags)
+    for got in (gradient, arraysig.sig_backprop(path, None, derivs, 2, n_jobs=2, **flags)):
+        assert np.linalg.norm(got - wanted) <= 1e-12 * np.linalg.norm(wanted)
+    direction = rng.normal(size=path.shape)  # and a derivative of the signature, which is quadratic
+    change = arraysig.sig(path + direction, 2, **flags) - arraysig.sig(path - direction, 2, **flags)
+    assert np.sum(change * derivs) / 2 == pytest.approx(np.sum(gradient * direction), rel=1e-9)
+
+
+def test_degree_two_keeps_nan_near(rng: np.random.Generator) -> None:
+    for dimension in (3, 16):
+        path = rng.normal(size=(2, 50, dimension))
+        derivs = rng.normal(size=(2, dimension + dimension**2))
+        clean = arraysig.sig_backprop(path, None, derivs, 2)
+        path[1, 20, 1] = np.nan
+        sig = arraysig.sig(path, 2)
+        assert np.isfinite(sig[0]).all()
+        assert np.isnan(sig[1, 1])
+        assert np.isfinite(sig[1, [0, 2]]).all()
+        assert np.isnan(sig[1, dimension:].reshape(dimension, dimension)[1]).all()
+        gradient = arraysig.sig_backprop(path, None, derivs, 2)
+        np.testing.assert_array_equal(gradient[0], clean[0])
+        assert np.isnan(gradient[1, [19, 21]]).any(axis=1).all()
+        np.testing.assert_array_equal(gradient[1, :15], clean[1, :15])
+
+
 def test_flags_equal_the_explicit_transform(xp: Backend, rng: np.random.Generator) -> None:
     path = xp.array(rng.normal(size=(3, 9, 2)))
     for flags in ({"time_aug": True}, {"lead_lag": True}, {"time_aug": True, "lead_lag": True}):

@@ -1,6 +1,6 @@
 """Work of an operation: fused multiply-adds per step of a path, and bytes that must be moved.
 
-Counts are those of the recurrences per word, without special treatment of the first level, and an
+Counts are those of the recurrences per word, without special treatment of the first level or of degree 2, and an
 addition or a multiplication that stands alone counts as one fused multiply-add. They depend on the
 mathematics, not on the code: recomputation and checkpoints are overhead, not useful work.
 """
@@ -18,7 +18,8 @@ DEFINITIONS = {
     "the walk over words in chunks of time, which does the same operations in another order",
     "sig_backprop_fmas_per_step": "G(d, N) = 2 d^N + sum_{i<N} (4 (N - i) + 3) d^i + 2 d (N - 1): "
     "one forward walk of the levels below N and the adjoint of every operation; the walk that "
-    "stores checkpoints is not counted",
+    "stores checkpoints is not counted; at degree 2, where products of matrices do, arraysig needs "
+    "half of F and G or less, so that its fractions of the FMA peak say more than is done",
     "bytes": "every input that the result depends on read once, the result written once",
     "ratio": "time of the peer by time of arraysig, each the minimum of its repetitions",
     "noise": "median by minimum of the repetitions",
