@@ -1,8 +1,9 @@
 """Work of an operation: fused multiply-adds per step of a path, and bytes that must be moved.
 
-Counts are those of the recurrences per word, without special treatment of the first level or of degree 2, and an
-addition or a multiplication that stands alone counts as one fused multiply-add. They depend on the
-mathematics, not on the code: recomputation and checkpoints are overhead, not useful work.
+Counts are those of the recurrences per word, without special treatment of the first level or of
+degree 2, and an addition or a multiplication that stands alone counts as one fused multiply-add.
+They depend on the mathematics, not on the code: recomputation and checkpoints are overhead, not
+useful work.
 """
 
 from __future__ import annotations
