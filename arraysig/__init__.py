@@ -2,6 +2,16 @@
 
 from importlib.metadata import version as _version
 
+from .algebra import (
+    linear_sig,
+    linear_sig_backprop,
+    sig_combine,
+    sig_combine_backprop,
+    sig_inverse,
+    sig_inverse_backprop,
+    sig_join,
+    sig_join_backprop,
+)
 from .config import show_config
 from .signature import sig, sig_backprop, sig_length, signature
 from .transforms import transform_path, transform_path_backprop
@@ -9,9 +19,17 @@ from .transforms import transform_path, transform_path_backprop
 __version__ = _version("arraysig")
 
 __all__ = [
+    "linear_sig",
+    "linear_sig_backprop",
     "show_config",
     "sig",
     "sig_backprop",
+    "sig_combine",
+    "sig_combine_backprop",
+    "sig_inverse",
+    "sig_inverse_backprop",
+    "sig_join",
+    "sig_join_backprop",
     "sig_length",
     "signature",
     "transform_path",

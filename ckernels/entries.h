@@ -21,3 +21,19 @@ AS_ENTRY(transform_path_vjp,
     (const REAL *grad, REAL *out, i64 batch, i64 length, i64 dimension, i64 time_aug, i64 lead_lag,
      int threads, i64 *control),
     (grad, out, batch, length, dimension, time_aug, lead_lag, threads, control))
+AS_ENTRY(tensor_product,
+    (const REAL *left, const REAL *right, REAL *out, i64 batch, i64 dimension, i64 degree, i64 s,
+     i64 t, i64 scalar_term, int threads, i64 *control),
+    (left, right, out, batch, dimension, degree, s, t, scalar_term, threads, control))
+AS_ENTRY(tensor_contract_right,
+    (const REAL *grad, const REAL *right, REAL *out, i64 batch, i64 dimension, i64 degree, i64 t,
+     i64 scalar_term, int threads, i64 *control),
+    (grad, right, out, batch, dimension, degree, t, scalar_term, threads, control))
+AS_ENTRY(tensor_contract_left,
+    (const REAL *grad, const REAL *left, REAL *out, i64 batch, i64 dimension, i64 degree, i64 s,
+     i64 scalar_term, int threads, i64 *control),
+    (grad, left, out, batch, dimension, degree, s, scalar_term, threads, control))
+AS_ENTRY(tensor_inverse,
+    (const REAL *tensor, REAL *out, i64 batch, i64 dimension, i64 degree, i64 scalar_term,
+     int threads, i64 *control),
+    (tensor, out, batch, dimension, degree, scalar_term, threads, control))

@@ -4,6 +4,7 @@
 #include "simd.h"
 #include "transforms.inc.c"
 #include "signature_lanes.inc.c"
+#include "tensors.inc.c"
 #include "signature_walk.inc.c"
 #include "signature_degree2.inc.c"
 #include "signature.inc.c"

@@ -94,7 +94,7 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
             return 1;
         if (i && i % segment == 0) {
             if (combined++)
-                AS_T(chen_lanes)(p, p->degree, scratch->total, tree->sig);
+                AS_T(product_lanes)(p, p->degree, scratch->total, tree->sig, 1, 1);
             else
                 memcpy(scratch->total, tree->sig, (size_t)bytes);
             memset(tree->sig, 0, (size_t)bytes);
@@ -105,7 +105,7 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
         AS_T(walk)(tree);
     }
     if (combined) {
-        AS_T(chen_lanes)(p, p->degree, scratch->total, tree->sig);
+        AS_T(product_lanes)(p, p->degree, scratch->total, tree->sig, 1, 1);
         memcpy(tree->sig, scratch->total, (size_t)bytes);
     }
     return 0;
@@ -120,7 +120,7 @@ static void AS_T(combine_lanes)(const SIG_PLAN *p, const SIG_SCRATCH *scratch)
         scratch->tree[p->tree_words] = (VEC){0};
         for (i64 w = 0; w < p->tree_words; ++w)
             scratch->total[w] = AS_T(load)(lane + w * AS_LANES);
-        AS_T(chen_lanes)(p, p->degree, scratch->tree, scratch->total);
+        AS_T(product_lanes)(p, p->degree, scratch->tree, scratch->total, 1, 1);
     }
 }
 
@@ -205,7 +205,7 @@ static void AS_T(combine_rows_worker)(void *argument)
     for (i64 b; (b = as_next_unit(&job->next)) < p->batch;) {
         REAL *sig = job->rows + b * rows * p->words;
         for (i64 r = 1; r < rows && !as_cancelled(job->control); ++r)
-            AS_T(chen_rows)(p, p->degree, sig, sig + r * p->words);
+            AS_T(product_rows)(p, p->degree, sig, sig + r * p->words, 1, 1);
         memcpy(job->out + b * p->row + p->scalar_term, sig, sizeof(REAL) * (size_t)p->words);
     }
 }

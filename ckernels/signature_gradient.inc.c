@@ -517,26 +517,6 @@ static void AS_T(add_points)(const SIG_PLAN *p, i64 first, i64 count, const VEC 
 
 /* ---- Adjoints at the end of a group -------------------------------------------------------- */
 
-/* adjoint(u) += sum over v of adjoint(uv) after(v): what the stretches that follow give to S of
- * levels below the last; `after` in lanes. Top level first is not needed: only grad is read. */
-static void AS_T(contract_after)(const SIG_PLAN *p, VEC *adjoint, const VEC *after)
-{
-    for (i64 i = 1; i < p->degree; ++i) /* upwards: words read are longer, hence not yet changed */
-        for (i64 u = 0; u < p->power[i]; ++u) {
-            VEC sum[4] = {adjoint[p->offset[i] + u]};
-            for (i64 k = 1; k <= p->degree - i; ++k) {
-                const VEC *restrict grad = adjoint + p->offset[i + k] + u * p->power[k];
-                const VEC *restrict next = after + p->offset[k];
-                i64 v = 0;
-                for (; v + 4 <= p->power[k]; v += 4)
-                    AS_UNROLL for (int e = 0; e < 4; ++e) sum[e] += grad[v + e] * next[v + e];
-                for (; v < p->power[k]; ++v)
-                    sum[0] += grad[v] * next[v];
-            }
-            adjoint[p->offset[i] + u] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-        }
-}
-
 /* Fills the adjoint and the state at the start; `room` holds lower_words VECs. */
 static void AS_T(start_path_lanes)(const SIG_VJP_JOB *job, const SIG_LANES *lanes, VEC *adjoint,
                                    VEC *state, VEC *room)
@@ -556,7 +536,8 @@ static void AS_T(start_path_lanes)(const SIG_VJP_JOB *job, const SIG_LANES *lane
     }
     AS_T(load_lanes)(before, job->lower_words, 0, state);
     AS_T(load_lanes)(after, job->lower_words, 0, room);
-    AS_T(contract_after)(p, adjoint, room);
+    /* what the stretches that follow give to S; the last level of `room` is not read */
+    AS_T(contract_right_lanes)(p, p->degree, adjoint, room, 1, 1);
 }
 
 /* The words below each lane's prefix, and in chain_adjoint its letters': every word in one lane. */
@@ -780,13 +761,13 @@ static void AS_T(products_worker)(void *argument)
         memset(before, 0, bytes);
         for (i64 q = 1; q < p->stretches; ++q) {
             memcpy(before + q * words, before + (q - 1) * words, bytes);
-            AS_T(chen_rows)(p, top, before + q * words, after + (q - 1) * words);
+            AS_T(product_rows)(p, top, before + q * words, after + (q - 1) * words, 1, 1);
         }
         memset(product, 0, bytes);
         for (i64 q = p->stretches - 1; q >= 0; --q) {
             memcpy(longer, after + q * words, bytes);
             memcpy(after + q * words, product, bytes);
-            AS_T(chen_rows)(p, top, longer, product);
+            AS_T(product_rows)(p, top, longer, product, 1, 1);
             memcpy(product, longer, bytes);
         }
     }

@@ -453,30 +453,22 @@ static i64 AS_T(chunk_count)(const SIG_PLAN *p, i64 raw_steps)
     return as_ceil_div(raw_steps * p->steps_per_raw, p->chunk);
 }
 
-/* ---- Chen's product ------------------------------------------------------------------------ */
+/* ---- Tensor algebra ------------------------------------------------------------------------ */
 
-/* left <- left (x) right on levels 1 .. degree without scalar terms, top level first:
- * left_k[uv] + ... = left_k[w] + right_k[w] + sum over w = uv of left[u] right[v]. */
-#define AS_DEFINE_CHEN(NAME, TYPE)                                                                 \
-    static void NAME(const SIG_PLAN *p, i64 degree, TYPE *restrict left,                           \
-                     const TYPE *restrict right)                                                   \
-    {                                                                                              \
-        for (i64 k = degree; k >= 1; --k) {                                                        \
-            TYPE *top = left + p->offset[k];                                                       \
-            for (i64 w = 0; w < p->power[k]; ++w)                                                  \
-                top[w] += right[p->offset[k] + w];                                                 \
-            for (i64 i = 1; i < k; ++i) {                                                          \
-                const TYPE *begin = left + p->offset[i], *end = right + p->offset[k - i];          \
-                const i64 ends = p->power[k - i];                                                  \
-                TYPE *restrict word = top;                                                         \
-                for (i64 u = 0; u < p->power[i]; ++u, word += ends) {                              \
-                    const TYPE scale = begin[u];                                                   \
-                    for (i64 v = 0; v < ends; ++v)                                                 \
-                        word[v] += scale * end[v];                                                 \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-AS_DEFINE_CHEN(AS_T(chen_lanes), VEC)
-AS_DEFINE_CHEN(AS_T(chen_rows), REAL)
-#undef AS_DEFINE_CHEN
+/* Words of level k, and how many are shorter; one channel has no table, its degree may be large. */
+AS_INLINE i64 AS_T(words_at)(const SIG_PLAN *p, i64 k) { return p->channels > 1 ? p->power[k] : 1; }
+AS_INLINE i64 AS_T(words_before)(const SIG_PLAN *p, i64 k)
+{
+    return p->channels > 1 ? p->offset[k] : k - 1;
+}
+
+#define NUMBER VEC
+#define NAMED(name) AS_T(name##_lanes)
+#include "tensor_algebra.inc.c"
+#undef NUMBER
+#undef NAMED
+#define NUMBER REAL
+#define NAMED(name) AS_T(name##_rows)
+#include "tensor_algebra.inc.c"
+#undef NUMBER
+#undef NAMED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,6 +127,162 @@ def _transform(dimension: int, **flags: Any) -> list[Case]:
     ]
 
 
+def _algebra(dimension: int, degree: int, scalar_term: bool) -> list[Case]:
+    count = arraysig.sig_length(dimension, degree, scalar_term=scalar_term)
+    size = (dimension, degree)
+    id_ = f"d={dimension},N={degree}" + (",scalar_term" if scalar_term else "")
+
+    def split(tensor: np.ndarray, scalar: Any) -> list[np.ndarray]:
+        """Levels 0 to degree, with the scalar part given."""
+        words = tensor[1:] if scalar_term else tensor
+        bounds = np.cumsum([0, *(dimension**k for k in range(1, degree + 1))])
+        one = np.array([scalar], dtype=tensor.dtype)
+        return [one, *(words[a:b] for a, b in itertools.pairwise(bounds))]
+
+    def join(levels: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(levels if scalar_term else [levels[0][:0], *levels[1:]])
+
+    def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return join(reference.product(split(left, 1), split(right, 1)))
+
+    def segment(displacement: np.ndarray) -> np.ndarray:
+        return join(reference.exponential(displacement, degree))
+
+    def inverse(tensor: np.ndarray) -> np.ndarray:
+        rest = [-level for level in split(tensor, 0)]
+        total, power = split(tensor * 0, 1), split(tensor * 0, 1)
+        for _ in range(degree):
+            power = reference.product(power, rest)
+            total = [a + b for a, b in zip(total, power, strict=True)]
+        return join(total)
+
+    def adjoint(function: Any, tensor: np.ndarray, derivs: np.ndarray) -> np.ndarray:
+        """Of a function that is affine in a tensor, whose scalar part is constant."""
+        return reference.linear_adjoint(function, tensor.shape, derivs)
+
+    def inverse_gradient(tensor: np.ndarray, derivs: np.ndarray) -> np.ndarray:
+        out = inverse(tensor)
+
+        def differential(change: np.ndarray) -> np.ndarray:
+            inner = reference.product(split(out, 1), split(change, 0))
+            return join([-level for level in reference.product(inner, split(out, 1))])
+
+        return adjoint(differential, tensor, derivs)
+
+    def segment_gradient(displacement: np.ndarray, derivs: np.ndarray) -> np.ndarray:
+        path = np.stack([0 * displacement, displacement])
+        return reference.signature_gradient(path, derivs, degree, scalar_term=scalar_term)[1]
+
+    def rows(n: int) -> Callable[[Shape, int], tuple[Shape, ...]]:
+        return lambda batch, length: ((*batch, count),) * n
+
+    def row_and_segment(batch: Shape, length: int) -> tuple[Shape, ...]:
+        return (*batch, count), (*batch, dimension)
+
+    combine, back = arraysig.sig_combine, arraysig.sig_combine_backprop
+    append, append_back = arraysig.sig_join, arraysig.sig_join_backprop
+    cases = [
+        Case(
+            f"sig_combine[{id_}]",
+            lambda a, b, **kw: combine(a, b, *size, **kw),
+            rows(2),
+            product,
+            (1, 1),
+            lambda a, b, derivs: back(derivs, a, b, *size)[0],
+        ),
+        Case(
+            f"sig_combine[{id_},second]",
+            lambda b, a, **kw: combine(a, b, *size, **kw),
+            rows(2),
+            lambda b, a: product(a, b),
+            (1, 1),
+            lambda b, a, derivs: back(derivs, a, b, *size)[1],
+        ),
+        Case(
+            f"sig_combine_backprop[{id_}]",
+            lambda derivs, a, b, **kw: back(derivs, a, b, *size, **kw)[0],
+            rows(3),
+            lambda derivs, a, b: adjoint(lambda x: product(x, b), a, derivs),
+            (1, 1, 1),
+        ),
+        Case(
+            f"sig_combine_backprop[{id_},second]",
+            lambda derivs, a, b, **kw: back(derivs, a, b, *size, **kw)[1],
+            rows(3),
+            lambda derivs, a, b: adjoint(lambda x: product(a, x), b, derivs),
+            (1, 1, 1),
+        ),
+        Case(
+            f"sig_inverse[{id_}]",
+            lambda tensor, **kw: arraysig.sig_inverse(tensor, *size, **kw),
+            rows(1),
+            inverse,
+            (1,),
+            lambda tensor, derivs: arraysig.sig_inverse_backprop(derivs, tensor, *size),
+        ),
+        Case(
+            f"sig_inverse_backprop[{id_}]",
+            lambda tensor, derivs, **kw: arraysig.sig_inverse_backprop(derivs, tensor, *size, **kw),
+            rows(2),
+            inverse_gradient,
+            (1, 1),
+            tolerance=200.0,
+        ),
+        Case(
+            f"linear_sig[{id_}]",
+            lambda v, **kw: arraysig.linear_sig(v, *size, scalar_term=scalar_term, **kw),
+            lambda batch, length: ((*batch, dimension),),
+            segment,
+            (1,),
+            lambda v, derivs: arraysig.linear_sig_backprop(derivs, v, *size),
+        ),
+        Case(
+            f"linear_sig_backprop[{id_}]",
+            lambda derivs, v, **kw: arraysig.linear_sig_backprop(derivs, v, *size, **kw),
+            lambda batch, length: ((*batch, count), (*batch, dimension)),
+            lambda derivs, v: segment_gradient(v, derivs),
+            (1, 1),
+        ),
+    ]
+    for prepend in (False, True):
+        label = f"[{id_}{',prepend' if prepend else ''}]"
+
+        def joined(a: np.ndarray, v: np.ndarray, prepend: bool = prepend) -> np.ndarray:
+            return product(segment(v), a) if prepend else product(a, segment(v))
+
+        def of_segment(
+            a: np.ndarray, v: np.ndarray, derivs: np.ndarray, prepend: bool = prepend
+        ) -> np.ndarray:
+            inner = adjoint(
+                lambda x: product(x, a) if prepend else product(a, x), segment(v), derivs
+            )
+            return segment_gradient(v, inner)
+
+        cases += [
+            Case(
+                f"sig_join{label}",
+                lambda a, v, prepend=prepend, **kw: append(a, v, *size, prepend=prepend, **kw),
+                row_and_segment,
+                joined,
+                (1, 1),
+                lambda a, v, derivs, prepend=prepend: append_back(
+                    derivs, a, v, *size, prepend=prepend
+                )[0],
+            ),
+            Case(
+                f"sig_join_backprop{label}",
+                lambda a, v, derivs, prepend=prepend, **kw: append_back(
+                    derivs, a, v, *size, prepend=prepend, **kw
+                )[1],
+                lambda batch, length: ((*batch, count), (*batch, dimension), (*batch, count)),
+                of_segment,
+                (1, 1, 1),
+                tolerance=200.0,
+            ),
+        ]
+    return cases
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -138,6 +295,9 @@ CASES: list[Case] = [
         _sig(3, 0, False),
         *[_transform(2, **flags) for flags in _FLAGS],
         _transform(1, **_FLAGS[3]),
+        _algebra(2, 4, True),
+        _algebra(3, 3, False),
+        _algebra(1, 5, False),
     ]
     for case in cases
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -13,26 +14,49 @@ import arraysig
 from .backends import Backend, have_torch
 
 PATH = np.ones((4, 2))
-DERIVS = np.ones(6)
+SIG = np.ones(6)
+POINT = np.ones(2)
+SIZE = {"dimension": 2, "degree": 2}
+
+#: Good arguments of every function; each is replaced by bad ones below.
+GOOD: dict[str, dict[str, Any]] = {
+    "linear_sig": {"displacement": POINT, **SIZE},
+    "linear_sig_backprop": {"derivs": SIG, "displacement": POINT, **SIZE},
+    "sig": {"path": PATH, "degree": 2},
+    "sig_backprop": {"path": PATH, "sig": None, "sig_derivs": SIG, "degree": 2},
+    "sig_combine": {"sig1": SIG, "sig2": SIG, **SIZE},
+    "sig_combine_backprop": {"deriv": SIG, "sig1": SIG, "sig2": SIG, **SIZE},
+    "sig_inverse": {"sig": SIG, **SIZE},
+    "sig_inverse_backprop": {"derivs": SIG, "sig": SIG, **SIZE},
+    "sig_join": {"sig": SIG, "displacement": POINT, **SIZE},
+    "sig_join_backprop": {"d_out": SIG, "sig": SIG, "displacement": POINT, **SIZE},
+    "sig_length": SIZE,
+    "transform_path": {"path": PATH},
+    "transform_path_backprop": {"derivs": PATH},
+}
 
 
-def call(name: str, *args: Any, **kwargs: Any) -> Any:
-    """A function of arraysig with good arguments where none are given."""
-    defaults: dict[str, tuple[Any, ...]] = {
-        "sig": (PATH, 2),
-        "sig_backprop": (PATH, None, DERIVS, 2),
-        "sig_length": (2, 2),
-        "transform_path": (PATH,),
-        "transform_path_backprop": (PATH,),
-    }
-    return getattr(arraysig, name)(*(*args, *defaults[name][len(args) :]), **kwargs)
+def call(name: str, /, **replaced: Any) -> Any:
+    """A function of arraysig with good arguments but for some."""
+    return getattr(arraysig, name)(**{**GOOD[name], **replaced})
 
 
-ARRAY_FUNCTIONS = ["sig", "sig_backprop", "transform_path", "transform_path_backprop"]
-FIRST = {name: "path" for name in ARRAY_FUNCTIONS} | {"transform_path_backprop": "derivs"}
+def having(parameter: str) -> list[str]:
+    """Functions with a parameter of that name."""
+    return [n for n in GOOD if parameter in inspect.signature(getattr(arraysig, n)).parameters]
 
 
-@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+ARRAYS = [(n, a) for n, args in GOOD.items() for a in args if isinstance(args[a], np.ndarray)]
+
+
+def test_every_function_has_good_arguments() -> None:
+    functions = {n for n in arraysig.__all__ if n != "show_config"}
+    assert functions - {"signature"} == set(GOOD)
+    for name in GOOD:
+        call(name)
+
+
+@pytest.mark.parametrize(("name", "argument"), ARRAYS)
 @pytest.mark.parametrize(
     "bad",
     [
@@ -49,39 +73,44 @@ FIRST = {name: "path" for name in ARRAY_FUNCTIONS} | {"transform_path_backprop":
     ],
     ids=lambda bad: type(bad).__name__ + str(getattr(bad, "dtype", "")),
 )
-def test_not_a_real_array(name: str, bad: Any) -> None:
-    with pytest.raises(TypeError, match=rf"^{name}: `{FIRST[name]}` must "):
-        call(name, bad)
+def test_not_a_real_array(name: str, argument: str, bad: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{name}: `{argument}` must "):
+        call(name, **{argument: bad})
 
 
-@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
-@pytest.mark.parametrize("shape", [(), (3,), (3, 0), (0, 2), (2, 0, 2)], ids=str)
-def test_shapes_that_are_no_paths(xp: Backend, name: str, shape: tuple[int, ...]) -> None:
-    args = [xp.array(np.ones(shape))]
-    if name == "sig_backprop":
-        args += [None, xp.array(DERIVS)]
-    with pytest.raises(ValueError, match=rf"^{name}: `{FIRST[name]}` .*{re.escape(str(shape))}"):
-        call(name, *args)
+@pytest.mark.parametrize(("name", "argument"), ARRAYS)
+@pytest.mark.parametrize("shape", [(), (9,), (3, 0), (5, 4, 9)], ids=str)
+def test_shapes_that_do_not_fit(
+    xp: Backend, name: str, argument: str, shape: tuple[int, ...]
+) -> None:
+    if len(shape) == 3 and ("path" in GOOD[name] or "transform" in name):
+        shape = (2, 0, 2)
+    arrays = {k: xp.array(v) for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
+    arrays[argument] = xp.array(np.ones(shape))
+    with pytest.raises(ValueError, match=rf"^{name}: `\w+` must .*\("):
+        call(name, **arrays)
 
 
-@pytest.mark.parametrize("name", ["sig", "sig_backprop", "sig_length"])
+@pytest.mark.parametrize("name", having("degree"))
 @pytest.mark.parametrize(
     ("degree", "error"),
     [(-1, ValueError), (1.5, TypeError), ("2", TypeError), (None, TypeError), (True, TypeError)],
 )
 def test_degree(name: str, degree: Any, error: type[Exception]) -> None:
-    args = {"sig": (PATH,), "sig_backprop": (PATH, None, DERIVS), "sig_length": (2,)}[name]
     with pytest.raises(error, match=rf"^{name}: `degree` must be .*{re.escape(repr(degree))}"):
-        call(name, *args, degree)
+        call(name, degree=degree)
 
 
-@pytest.mark.parametrize("dimension", [0, -1])
-def test_dimension(dimension: int) -> None:
-    with pytest.raises(ValueError, match=f"^sig_length: `dimension` must be .*{dimension}"):
-        arraysig.sig_length(dimension, 2)
+@pytest.mark.parametrize("name", having("dimension"))
+@pytest.mark.parametrize(
+    ("dimension", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+)
+def test_dimension(name: str, dimension: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}: `dimension` must be .*{dimension}"):
+        call(name, dimension=dimension)
 
 
-@pytest.mark.parametrize("name", ["sig", "sig_backprop", "transform_path"])
+@pytest.mark.parametrize("name", having("end_time"))
 @pytest.mark.parametrize(
     ("end_time", "error"),
     [
@@ -104,15 +133,17 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
     np.testing.assert_array_equal(arraysig.sig(PATH, 2, time_aug=True, end_time=end_time), expected)
 
 
-@pytest.mark.parametrize("name", ["sig", "sig_backprop", "transform_path", "sig_length"])
-@pytest.mark.parametrize("flag", ["time_aug", "lead_lag"])
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [(n, f) for f in ("time_aug", "lead_lag", "scalar_term", "prepend") for n in having(f)],
+)
 @pytest.mark.parametrize("bad", [1, 0, "yes", None])
 def test_flags(name: str, flag: str, bad: Any) -> None:
     with pytest.raises(TypeError, match=rf"^{name}: `{flag}` must be a bool, got {bad!r}"):
         call(name, **{flag: bad})
 
 
-@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+@pytest.mark.parametrize("name", having("n_jobs"))
 @pytest.mark.parametrize(
     ("n_jobs", "error"),
     [(0, ValueError), (-(10**6), ValueError), (1.0, TypeError), (None, TypeError)],
@@ -122,7 +153,7 @@ def test_n_jobs(name: str, n_jobs: Any, error: type[Exception]) -> None:
         call(name, n_jobs=n_jobs)
 
 
-@pytest.mark.parametrize("name", [*ARRAY_FUNCTIONS, "sig_length"])
+@pytest.mark.parametrize("name", GOOD)
 def test_unknown_keyword(name: str) -> None:
     with pytest.raises(TypeError, match=f"{name}.* 'degrees'"):
         call(name, degrees=3)
@@ -135,19 +166,28 @@ def test_numpy_integers_are_integers() -> None:
 
 
 def test_mismatched_arrays(xp: Backend) -> None:
-    path, derivs = xp.array(PATH), xp.array(DERIVS)
+    def back(derivs: Any, sig: Any = None) -> Any:
+        return call("sig_backprop", path=xp.array(PATH), sig_derivs=xp.array(derivs), sig=sig)
+
     with pytest.raises(ValueError, match="^sig_backprop: arrays must have one dtype, .*float32"):
-        call("sig_backprop", path, None, xp.array(DERIVS, "float32"))
+        back(SIG.astype("float32"))
     with pytest.raises(ValueError, match=r"^sig_backprop: `sig_derivs` must have shape \(6,\)"):
-        call("sig_backprop", path, None, xp.array(np.ones(5)))
+        back(np.ones(5))
     with pytest.raises(ValueError, match=r"^sig_backprop: `sig_derivs` must .*got \(3, 6\)"):
-        call("sig_backprop", path, None, xp.array(np.ones((3, 6))))
+        back(np.ones((3, 6)))
     with pytest.raises(ValueError, match=r"^sig_backprop: `sig_derivs` must .*got \(8,\)"):
-        call("sig_backprop", path, None, xp.array(np.ones(8)))
+        back(np.ones(8))
     with pytest.raises(ValueError, match=r"^sig_backprop: `sig` must have shape \(6,\)"):
-        call("sig_backprop", path, xp.array(np.ones(7)), derivs)
+        back(SIG, xp.array(np.ones(7)))
     with pytest.raises(ValueError, match=r"^sig_backprop: `sig_derivs` must .*got \(\)"):
-        call("sig_backprop", path, None, xp.array(np.ones(())))
+        back(np.ones(()))
+    sig, longer = xp.array(SIG), xp.array(np.ones(7))
+    with pytest.raises(ValueError, match=r"^sig_combine: `sig2` must have shape \(6,\)"):
+        call("sig_combine", sig1=sig, sig2=longer)  # one with, one without scalar term
+    with pytest.raises(ValueError, match=r"^sig_combine_backprop: `deriv` must have shape \(7,\)"):
+        call("sig_combine_backprop", deriv=sig, sig1=longer, sig2=longer)
+    with pytest.raises(ValueError, match=r"^sig_join: `displacement` must have shape \(2,\)"):
+        call("sig_join", sig=sig, displacement=xp.array(np.ones((3, 2))))
 
 
 @pytest.mark.skipif(not have_torch(), reason="no Torch")
@@ -155,11 +195,11 @@ def test_mixed_libraries() -> None:
     import torch
 
     with pytest.raises(TypeError, match="^sig_backprop: arrays must be of one library"):
-        call("sig_backprop", PATH, None, torch.ones(6, dtype=torch.float64))
+        call("sig_backprop", sig_derivs=torch.ones(6, dtype=torch.float64))
     with pytest.raises(TypeError, match="^sig: `path` must be a dense tensor"):
         arraysig.sig(torch.ones(3, 2).to_sparse(), 2)
     with pytest.raises(ValueError, match="^sig_backprop: arrays must be on one device"):
-        call("sig_backprop", torch.ones(4, 2), None, torch.ones(6, device="meta"))
+        call("sig_backprop", path=torch.ones(4, 2), sig_derivs=torch.ones(6, device="meta"))
 
 
 def test_transform_path_backprop_of_impossible_shapes(xp: Backend) -> None:
@@ -191,7 +231,7 @@ def test_results_larger_than_memory(xp: Backend) -> None:
 
 def test_a_degree_that_is_too_large_for_the_derivatives(xp: Backend) -> None:
     with pytest.raises(ValueError, match=r"^sig_backprop: .*overflow"):
-        call("sig_backprop", xp.array(PATH), None, xp.array(DERIVS), 64)
+        call("sig_backprop", path=xp.array(PATH), sig_derivs=xp.array(SIG), degree=64)
 
 
 def test_long_signatures_of_one_channel(xp: Backend) -> None:

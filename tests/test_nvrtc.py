@@ -75,10 +75,21 @@ def _signatures() -> Iterator[tuple[str, Case]]:
         yield "sig_vjp", Case((plan.outs[0].shape, path), attrs)
 
 
+def _tensors() -> Iterator[tuple[str, Case]]:
+    for (d, degree), batch in itertools.product(
+        ((1, 3), (2, 2), (2, 8), (3, 4), (4, 4), (8, 3), (33, 2)), (1, 4096)
+    ):
+        shape = (batch, tensor_length(d, degree) + 1)
+        yield "tensor_product", Case((shape, shape), (d, degree, 1, 1, True, 1))
+        yield "tensor_contract_right", Case((shape, shape), (d, degree, 1, True, 1))
+        yield "tensor_contract_left", Case((shape, shape), (d, degree, 1, True, 1))
+        yield "tensor_inverse", Case((shape,), (d, degree, True, 1))
+
+
 def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
-    for name, case in itertools.chain(_transforms(), _signatures()):
+    for name, case in itertools.chain(_transforms(), _signatures(), _tensors()):
         cases.setdefault(name, []).append(case)
     return cases
 

@@ -63,6 +63,22 @@ def cast(array: Any, lib: Library, dtype: str) -> Any:
     return getattr(array, _TORCH_CASTS[dtype])() if lib == "torch" else array.astype(dtype)
 
 
+def contiguous(array: Any) -> Any:
+    """`array` in C order; differentiable in Torch."""
+    if library(array) == "torch":
+        return array.contiguous()
+    return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def segment(displacement: Any) -> Any:
+    """Paths (..., 2, dimension) of two points that move by `displacement`; differentiable."""
+    if library(displacement) == "torch":
+        ends = displacement.new_tensor([[-0.5], [0.5]])  # the difference is exact, and Inf stays
+        return displacement.unsqueeze(-2) * ends
+    xp = array_api_compat.array_namespace(displacement)
+    return xp.stack([xp.zeros_like(displacement), displacement], axis=-2)
+
+
 def address(array: Any) -> int:
     """Address of the first element."""
     if isinstance(array, np.ndarray):

@@ -1,0 +1,96 @@
+/* The truncated tensor algebra, in place, on one tensor of NUMBERs: included with NUMBER = VEC
+ * (AS_LANES tensors at once, names end in _lanes) and NUMBER = REAL (_rows). NAMED(name) is the
+ * name with its ending. Levels 1 .. degree, no scalar terms; layout in signature_lanes.inc.c.
+ */
+
+/* x <- (s + x) (t + y): top level first, so that lower levels are still those of the factor. */
+static void NAMED(product)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
+                           const NUMBER *restrict y, REAL s, REAL t)
+{
+    for (i64 k = degree; k >= 1; --k) {
+        NUMBER *top = x + AS_T(words_before)(p, k);
+        const NUMBER *other = y + AS_T(words_before)(p, k);
+        for (i64 w = 0; w < AS_T(words_at)(p, k); ++w)
+            top[w] = top[w] * t + other[w] * s;
+        for (i64 i = 1; i < k; ++i) {
+            const NUMBER *head = x + AS_T(words_before)(p, i);
+            const NUMBER *tail = y + AS_T(words_before)(p, k - i);
+            const i64 heads = AS_T(words_at)(p, i), tails = AS_T(words_at)(p, k - i);
+            NUMBER *restrict word = top;
+            for (i64 u = 0; u < heads; ++u, word += tails) {
+                const NUMBER scale = head[u];
+                for (i64 v = 0; v < tails; ++v)
+                    word[v] += scale * tail[v];
+            }
+        }
+    }
+}
+
+/* x(u) <- t x(u) + sum over v of x(uv) y(v): upwards, since longer words are read. */
+static void NAMED(contract_right)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
+                                  const NUMBER *restrict y, REAL s, REAL t)
+{
+    (void)s;
+    for (i64 i = 1; i <= degree; ++i)
+        for (i64 u = 0; u < AS_T(words_at)(p, i); ++u) {
+            NUMBER *at = x + AS_T(words_before)(p, i) + u;
+            NUMBER sum[4] = {*at * t};
+            for (i64 k = 1; k <= degree - i; ++k) {
+                const i64 tails = AS_T(words_at)(p, k);
+                const NUMBER *restrict word = x + AS_T(words_before)(p, i + k) + u * tails;
+                const NUMBER *restrict tail = y + AS_T(words_before)(p, k);
+                i64 v = 0;
+                for (; v + 4 <= tails; v += 4)
+                    AS_UNROLL for (int e = 0; e < 4; ++e) sum[e] += word[v + e] * tail[v + e];
+                for (; v < tails; ++v)
+                    sum[0] += word[v] * tail[v];
+            }
+            *at = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        }
+}
+
+/* x(v) <- s x(v) + sum over u of x(uv) y(u), upwards too. */
+static void NAMED(contract_left)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
+                                 const NUMBER *restrict y, REAL s, REAL t)
+{
+    (void)t;
+    for (i64 j = 1; j <= degree; ++j) {
+        NUMBER *restrict to = x + AS_T(words_before)(p, j);
+        const i64 tails = AS_T(words_at)(p, j);
+        for (i64 v = 0; v < tails; ++v)
+            to[v] *= s;
+        for (i64 k = 1; k <= degree - j; ++k) {
+            const NUMBER *restrict word = x + AS_T(words_before)(p, j + k);
+            const NUMBER *restrict head = y + AS_T(words_before)(p, k);
+            for (i64 u = 0; u < AS_T(words_at)(p, k); ++u, word += tails) {
+                const NUMBER scale = head[u];
+                for (i64 v = 0; v < tails; ++v)
+                    to[v] += scale * word[v];
+            }
+        }
+    }
+}
+
+/* x <- (1 + y)^-1 - 1, from low levels to high ones. */
+static void NAMED(inverse)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
+                           const NUMBER *restrict y, REAL s, REAL t)
+{
+    (void)s, (void)t;
+    for (i64 k = 1; k <= degree; ++k) {
+        NUMBER *top = x + AS_T(words_before)(p, k);
+        const NUMBER *same = y + AS_T(words_before)(p, k);
+        for (i64 w = 0; w < AS_T(words_at)(p, k); ++w)
+            top[w] = -same[w];
+        for (i64 i = 1; i < k; ++i) {
+            const NUMBER *head = x + AS_T(words_before)(p, i);
+            const NUMBER *tail = y + AS_T(words_before)(p, k - i);
+            const i64 heads = AS_T(words_at)(p, i), tails = AS_T(words_at)(p, k - i);
+            NUMBER *restrict word = top;
+            for (i64 u = 0; u < heads; ++u, word += tails) {
+                const NUMBER scale = head[u];
+                for (i64 v = 0; v < tails; ++v)
+                    word[v] -= scale * tail[v];
+            }
+        }
+    }
+}
