@@ -13,14 +13,28 @@ from .algebra import (
     sig_join_backprop,
 )
 from .config import show_config
-from .signature import sig, sig_backprop, sig_length, signature
+from .signature import extract_sig_coef, sig, sig_backprop, sig_length, signature
 from .transforms import transform_path, transform_path_backprop
+from .words import (
+    idx_to_word,
+    is_lyndon,
+    lyndon_words,
+    lyndon_words_of_length,
+    word_to_idx,
+    words,
+    words_of_length,
+)
 
 __version__ = _version("arraysig")
 
 __all__ = [
+    "extract_sig_coef",
+    "idx_to_word",
+    "is_lyndon",
     "linear_sig",
     "linear_sig_backprop",
+    "lyndon_words",
+    "lyndon_words_of_length",
     "show_config",
     "sig",
     "sig_backprop",
@@ -34,4 +48,7 @@ __all__ = [
     "signature",
     "transform_path",
     "transform_path_backprop",
+    "word_to_idx",
+    "words",
+    "words_of_length",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 from ._core import check
 from ._core.docs import documented
 from ._ops import signature as ops
-from .words import tensor_length
+from .words import check_word, position, tensor_length
 
-__all__ = ["sig", "sig_backprop", "sig_length", "signature"]
+__all__ = ["extract_sig_coef", "sig", "sig_backprop", "sig_length", "signature"]
 
 
 @documented
@@ -234,3 +234,76 @@ def sig_backprop(
     return restore(
         ops.sig_vjp(sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
     )
+
+
+@documented
+def extract_sig_coef(
+    sig: Any,
+    words: Any,
+    dimension: int,
+    *,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    scalar_term: bool = False,
+) -> Any:
+    """Take the coefficients of some words out of signatures.
+
+    Parameters
+    ----------
+    sig : array, shape (..., sig_length(dimension, degree, ...))
+        Signatures of any degree.
+    words : tuple of int, or list of tuples
+        One word, or several; letters are channels after augmentation, the earliest first.
+    {dimension}
+    {time_aug}
+    {lead_lag}
+    scalar_term : bool, default False
+        Whether `sig` has the scalar term in front.
+
+    Returns
+    -------
+    array, shape (..., number of words)
+        In the order of `words`; of the kind and dtype of `sig`. Differentiable in Torch.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a letter is out of range, or a word is empty without `scalar_term`.
+    IndexError
+        If a word is longer than the degree of `sig`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import arraysig
+    >>> path = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]])
+    >>> arraysig.extract_sig_coef(arraysig.sig(path, 2), [(1,), (0, 1)], 2)
+    array([ 1., -1.])
+    """
+    name = "extract_sig_coef"
+    (sig,), restore = check.arrays(name, sig=sig)
+    dimension = check.positive_int(name, "dimension", dimension)
+    time_aug = check.flag(name, "time_aug", time_aug)
+    lead_lag = check.flag(name, "lead_lag", lead_lag)
+    scalar_term = check.flag(name, "scalar_term", scalar_term)
+    channels = dimension * (2 if lead_lag else 1) + time_aug
+    if not isinstance(words, list):
+        words = [words]
+    if not sig.shape:
+        raise ValueError(f"{name}: `sig` must have shape (..., length), got ()")
+    indices = []
+    for word in words:
+        letters = check_word(name, "words", word, channels)
+        if not letters and not scalar_term:
+            raise ValueError(
+                f"{name}: `words` must not have the empty word for signatures without scalar term"
+            )
+        index = position(letters, channels) - (not scalar_term)
+        if index >= sig.shape[-1]:
+            raise IndexError(
+                f"{name}: `words` must fit the {sig.shape[-1]} coefficients of `sig`, got {word!r}"
+            )
+        indices.append(index)
+    return restore(sig[..., indices])
