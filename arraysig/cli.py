@@ -22,6 +22,10 @@ class Unavailable(Exception):
     """What a command lacks on this machine, in one line."""
 
 
+class Refused(Exception):
+    """A file or an option that does not fit, in one line."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with one line; argparse would print the usage as well."""
@@ -51,6 +55,19 @@ def _n_jobs(text: str) -> int:
         return check.n_jobs("", number)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a non-negative integer, got {text!r}")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    try:
+        return check.finite_real("", "end_time", float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}") from None
 
 
 def _figure(text: str) -> Path:
@@ -111,6 +128,41 @@ def _demo(out: Path, degree: int, n_jobs: int, device: str) -> None:
     demo.run(out, degree, n_jobs, why_cpu)
 
 
+def _memory(text: str) -> int:
+    from .files import number_of_bytes
+
+    try:
+        return number_of_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+@_command(
+    "sig",
+    _option("source", metavar="IN", help=".npy (..., length, dimension), or .csv of one path"),
+    _option("target", metavar="OUT", help=".npy, or .csv with a line per path"),
+    _option("--degree", type=_whole, required=True, help="truncation degree"),
+    _option("--time-aug", action="store_true", help="append a time channel"),
+    _option("--lead-lag", action="store_true", help="lead-lag transform"),
+    _option("--end-time", type=_real, default=1.0, help="last time (%(default)s)"),
+    _option("--scalar-term", action="store_true", help="put the leading 1 in front"),
+    _option("--dtype", choices=("float32", "float64"), help="to compute in (that of IN)"),
+    _option("--n-jobs", type=_n_jobs, default=-1, help="threads; -1, the default, for all"),
+    _option("--memory-limit", type=_memory, default="1G", help="500M, 2G, ... (%(default)s)"),
+)
+def _sig(source: str, target: str, degree: int, **options: Any) -> None:
+    """Compute the signatures of the paths in a file, however large it is."""
+    from . import files
+
+    try:
+        shape = files.signatures_of_file(source, target, degree, **options)
+    except files.BadFile as error:
+        raise Refused(str(error)) from None
+    except MemoryError as error:
+        raise Refused(str(error) or "not enough memory") from None
+    print(f"{target}: signatures of shape {shape}")
+
+
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m arraysig", description="Path signatures and their gradients.")
     parser.add_argument("--version", action="version", version=version("arraysig"))
@@ -123,13 +175,19 @@ def _parser() -> _Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, or 1 where the machine lacks something."""
+    """Run one command and return its exit status.
+
+    0 all well; 1 the machine lacks something; 2 a file or an option does not fit; 130 Ctrl-C.
+    """
     options = vars(_parser().parse_args(arguments))
     name = options.pop("command")
     function, _ = _COMMANDS[name]
     try:
         function(**options)
-    except Unavailable as error:
+    except (Unavailable, Refused) as error:
         print(f"python -m arraysig {name}: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, Unavailable) else 2
+    except KeyboardInterrupt:
+        print(f"python -m arraysig {name}: interrupted", file=sys.stderr)
+        return 130
     return 0

@@ -20,7 +20,17 @@ ALLOWED = {
 }
 PUBLIC = {"_ops", "_core", "words"}
 #: Public modules may import those public modules that stand before them.
-ORDER = ["words", "transforms", "signature", "algebra", "config", "demo", "cli", "__main__"]
+ORDER = [
+    "words",
+    "transforms",
+    "signature",
+    "algebra",
+    "files",
+    "config",
+    "demo",
+    "cli",
+    "__main__",
+]
 #: Modules of _core that public modules may use; config also asks the backends for their versions.
 VOCABULARY = {"check", "namespace", "docs"}
 REPORTERS = {"config", "demo"}

@@ -1,0 +1,207 @@
+"""``python -m arraysig sig``: files of any size in, signatures out, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import arraysig
+from arraysig import files
+
+from .test_cli import command, python
+
+
+def run(source: Any, target: Any, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command, where degree 2 is the default."""
+    degree = () if "--degree" in options else ("--degree", "2")
+    return command("sig", str(source), str(target), *degree, *options)
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (5, 7, 3), (2, 3, 7, 3), (0, 7, 3), (3, 1, 3)], ids=str)
+def test_any_batch_shape(
+    tmp_path: pathlib.Path, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    path = rng.normal(size=shape)
+    np.save(tmp_path / "in.npy", path)
+    files.signatures_of_file(
+        str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 3, n_jobs=1, time_aug=True
+    )
+    expected = arraysig.sig(path, 3, time_aug=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", ">f8", "int16", "bool"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_numbers_in_parts(
+    tmp_path: pathlib.Path,
+    dtype: str,
+    order: Any,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = np.asarray(rng.integers(0, 2, size=(3, 4, 6, 2)), dtype, order=order)
+    np.save(tmp_path / "in.npy", path)
+    monkeypatch.setattr(files, "_paths_at_once", lambda *args: 5)
+    files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 2, n_jobs=1)
+    got, expected = np.load(tmp_path / "out.npy"), arraysig.sig(path, 2)
+    assert got.dtype == expected.dtype
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_options_of_the_command(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    path = rng.normal(size=(3, 8, 2))
+    np.save(tmp_path / "in.npy", path)
+    flags = ("--time-aug", "--lead-lag", "--end-time", "-2", "--scalar-term", "--n-jobs", "1")
+    done = run(tmp_path / "in.npy", tmp_path / "out.npy", *flags, "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bar where nobody looks
+    assert done.stdout == f"{tmp_path / 'out.npy'}: signatures of shape (3, 31)\n"
+    expected = arraysig.sig(
+        path.astype("float32"), 2, time_aug=True, lead_lag=True, end_time=-2.0, scalar_term=True
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+@pytest.mark.parametrize("header", ["", "left,right\n", "\ufeffa,b\n\n"])
+def test_csv(tmp_path: pathlib.Path, header: str) -> None:
+    (tmp_path / "in.csv").write_text(header + "0,0\n1, 2\n3,1\n", encoding="utf-8")
+    files.signatures_of_file(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), 2)
+    assert (tmp_path / "out.csv").read_text() == "3,1,4.5,-1,4,0.5\n"
+
+
+BAD: list[tuple[str, Any, tuple[str, ...], str]] = [
+    ("in.npy", None, (), "No such file"),
+    ("in.txt", b"0,0", (), "must end in .npy or .csv"),
+    ("in.npy", b"0,0", (), "not a NumPy file"),
+    ("in.npy", np.ones(3), (), r"must hold an array \(..., length, dimension\), has \(3,\)"),
+    ("in.npy", np.ones((3, 0)), (), r"has \(3, 0\)"),
+    ("in.npy", np.ones((3, 2), complex), (), "must hold real numbers .*complex128"),
+    ("in.npy", np.ones((3, 2), np.longdouble), (), "must hold real numbers .*longdouble|float128"),
+    ("in.npy", np.array([["a"]]), (), "must hold real numbers"),
+    ("in.npy", np.array([[{}]]), (), "must hold real numbers"),
+    ("in.csv", b"", (), "has no points"),
+    ("in.csv", b"a,b\n", (), "has no points"),
+    ("in.csv", b"0,1\n2\n", (), "point 1 has 1 numbers"),
+    ("in.csv", b"0,1\n2,x\n", (), "point 1 is not a line of numbers"),
+    ("in.npy", np.ones((3, 2)), ("--degree", "-1"), "--degree: must be a non-negative integer"),
+    ("in.npy", np.ones((3, 2)), ("--degree", "99"), "overflow"),
+    ("in.npy", np.ones((3, 2)), ("--degree", "40"), "--memory-limit: one path at a time takes"),
+    ("in.npy", np.ones((3, 2)), ("--end-time", "nan"), "--end-time: must be a finite number"),
+    ("in.npy", np.ones((3, 2)), ("--memory-limit", "1X"), "--memory-limit: must be a size"),
+    ("in.npy", np.ones((3, 2)), ("--memory-limit", "1K"), "--memory-limit: one path at a time"),
+    ("in.npy", np.ones((3, 2)), ("--n-jobs", "0"), "--n-jobs"),
+    ("in.npy", np.ones((3, 2)), ("--dtype", "int8"), "--dtype"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "options", "message"), BAD)
+def test_bad_input_is_one_line_and_exit_status_2(
+    tmp_path: pathlib.Path, name: str, content: Any, options: tuple[str, ...], message: str
+) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content is not None:
+        np.save(tmp_path / name, content, allow_pickle=True)
+    before = sorted(os.listdir(tmp_path))
+    done = run(tmp_path / name, tmp_path / "out.npy", *options)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("python -m arraysig sig: ")
+    assert __import__("re").search(message, done.stderr), done.stderr
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_truncated_file(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((30, 2)))
+    with open(tmp_path / "in.npy", "r+b") as file:
+        file.truncate(500)
+    done = run(tmp_path / "in.npy", tmp_path / "out.npy")
+    assert (done.returncode, "shorter than its header says" in done.stderr) == (2, True)
+
+
+def test_outputs_that_can_not_be(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((3, 2)))
+    for target in (tmp_path / "no" / "out.npy", tmp_path / "out.txt", tmp_path / "in.npy"):
+        done = run(tmp_path / "in.npy", target)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"python -m arraysig sig: {target}: ")
+    assert os.listdir(tmp_path) == ["in.npy"]
+
+
+def test_what_fails_half_way_leaves_the_old_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "in.npy", np.ones((4, 3, 2)))
+    (tmp_path / "out.npy").write_text("old")
+    monkeypatch.setattr(files, "_paths_at_once", lambda *args: 1)
+    calls = []
+
+    def sig(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return arraysig.sig(*args, **kwargs)
+
+    monkeypatch.setattr(files, "sig", sig)
+    with pytest.raises(KeyboardInterrupt):
+        files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 2)
+    assert sorted(os.listdir(tmp_path)) == ["in.npy", "out.npy"]
+    assert (tmp_path / "out.npy").read_text() == "old"
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    sparse = np.lib.format.open_memmap(tmp_path / "in.npy", "w+", "float32", (20_000, 1000, 8))
+    del sparse
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arraysig", "sig", "in.npy", "out.npy", "--degree", "4"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(arraysig.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if any(name.endswith(".part") for name in os.listdir(tmp_path)):
+            break
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert error == "python -m arraysig sig: interrupted\n"
+    assert os.listdir(tmp_path) == ["in.npy"]
+
+
+MEASURED = """
+import sys
+from arraysig.cli import main
+assert main(sys.argv[1:]) == 0
+print([l for l in open("/proc/self/status") if l.startswith("VmHWM")][0].split()[1])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_memory_stays_under_the_limit(tmp_path: pathlib.Path, order: str) -> None:
+    sparse = np.lib.format.open_memmap(
+        tmp_path / "in.npy", "w+", "float32", (1000, 1000, 100), fortran_order=order == "F"
+    )
+    del sparse  # 400 MB, of which the disk has nothing
+    done = python(
+        "-c",
+        MEASURED,
+        *("sig", str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), "--degree", "1"),
+        *("--memory-limit", "200M"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < 200 * 1024
+    assert np.load(tmp_path / "out.npy", mmap_mode="r").shape == (1000, 100)
