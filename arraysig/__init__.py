@@ -13,7 +13,15 @@ from .algebra import (
     sig_join_backprop,
 )
 from .config import show_config
-from .signature import extract_sig_coef, sig, sig_backprop, sig_length, signature
+from .signature import (
+    extract_sig_coef,
+    sig,
+    sig_backprop,
+    sig_coef,
+    sig_coef_backprop,
+    sig_length,
+    signature,
+)
 from .transforms import transform_path, transform_path_backprop
 from .words import (
     idx_to_word,
@@ -38,6 +46,8 @@ __all__ = [
     "show_config",
     "sig",
     "sig_backprop",
+    "sig_coef",
+    "sig_coef_backprop",
     "sig_combine",
     "sig_combine_backprop",
     "sig_inverse",

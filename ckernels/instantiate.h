@@ -9,3 +9,4 @@
 #include "signature_degree2.inc.c"
 #include "signature.inc.c"
 #include "signature_gradient.inc.c"
+#include "coefficients.inc.c"

@@ -283,6 +283,40 @@ def _algebra(dimension: int, degree: int, scalar_term: bool) -> list[Case]:
     return cases
 
 
+def _coef(dimension: int, words: list[tuple[int, ...]], **flags: Any) -> list[Case]:
+    channels = dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
+    degree = max(len(word) for word in words)
+    chosen = [arraysig.word_to_idx(word, channels, scalar_term=True) for word in words]
+    options = {**flags, "scalar_term": True}
+
+    def gradient(derivs: np.ndarray, path: np.ndarray) -> np.ndarray:
+        whole = np.zeros(arraysig.sig_length(channels, degree, scalar_term=True))
+        np.add.at(whole, chosen, derivs)
+        return reference.signature_gradient(path, whole, degree, **options)
+
+    id_ = f"{len(words)} words,d={dimension}" + ("," + _options(flags) if flags else "")
+    return [
+        Case(
+            f"sig_coef[{id_}]",
+            lambda path, **kw: arraysig.sig_coef(path, words, **flags, **kw),
+            lambda batch, length: ((*batch, length, dimension),),
+            lambda path: reference.signature(path, degree, **options)[chosen],
+            (2,),
+            lambda path, derivs: arraysig.sig_coef_backprop(path, words, None, derivs, **flags),
+        ),
+        Case(
+            f"sig_coef_backprop[{id_}]",
+            lambda derivs, path, **kw: arraysig.sig_coef_backprop(
+                path, words, None, derivs, **flags, **kw
+            ),
+            lambda batch, length: ((*batch, len(words)), (*batch, length, dimension)),
+            gradient,
+            (1, 2),
+            tolerance=200.0,
+        ),
+    ]
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -295,6 +329,9 @@ CASES: list[Case] = [
         _sig(3, 0, False),
         *[_transform(2, **flags) for flags in _FLAGS],
         _transform(1, **_FLAGS[3]),
+        _coef(3, [(0, 1, 1), (2,), (0, 1, 1), (), (0, 1, 2, 2), (1, 0)]),
+        _coef(2, [(4, 0, 3), (1, 4)], **_FLAGS[3]),
+        _coef(1, [(0, 0, 0)]),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

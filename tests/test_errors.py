@@ -29,6 +29,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "lyndon_words_of_length": {"alphabet_size": 2, "length": 3},
     "sig": {"path": PATH, "degree": 2},
     "sig_backprop": {"path": PATH, "sig": None, "sig_derivs": SIG, "degree": 2},
+    "sig_coef": {"path": PATH, "words": [(0, 1)]},
+    "sig_coef_backprop": {"path": PATH, "words": (0, 1), "coefs": None, "derivs": np.ones(1)},
     "sig_combine": {"sig1": SIG, "sig2": SIG, **SIZE},
     "sig_combine_backprop": {"deriv": SIG, "sig1": SIG, "sig2": SIG, **SIZE},
     "sig_inverse": {"sig": SIG, **SIZE},
@@ -146,7 +148,11 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "flag"),
-    [(n, f) for f in ("time_aug", "lead_lag", "scalar_term", "prepend") for n in having(f)],
+    [
+        (n, f)
+        for f in ("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes")
+        for n in having(f)
+    ],
 )
 @pytest.mark.parametrize("bad", [1, 0, "yes", None])
 def test_flags(name: str, flag: str, bad: Any) -> None:
@@ -249,3 +255,36 @@ def test_long_signatures_of_one_channel(xp: Backend) -> None:
     path = xp.array(np.array([[0.0], [2.0]]))
     powers = np.cumprod(2.0 / np.arange(1, 101))
     np.testing.assert_allclose(xp.numpy(arraysig.sig(path, 100)), powers, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["sig_coef", "sig_coef_backprop"])
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], ValueError),
+        ([(0, 2)], ValueError),
+        ([(-1,)], ValueError),
+        ([[0, 1]], TypeError),
+        ((0.5,), TypeError),
+        (((0,), (1,)), TypeError),
+        ("01", TypeError),
+        (None, TypeError),
+    ],
+    ids=repr,
+)
+def test_words_of_coefficients(name: str, words: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}: `words` must "):
+        call(name, words=words)
+
+
+def test_coefficients_that_do_not_fit(xp: Backend) -> None:
+    path = xp.array(PATH)
+    for coefs, derivs, argument in (
+        (None, np.ones(3), "derivs"),
+        (None, np.ones((2, 1)), "derivs"),
+        (np.ones(3), np.ones(1), "coefs"),
+    ):
+        with pytest.raises(ValueError, match=rf"^sig_coef_backprop: `{argument}` must have shape"):
+            arraysig.sig_coef_backprop(
+                path, (0, 1), None if coefs is None else xp.array(coefs), xp.array(derivs)
+            )

@@ -32,7 +32,7 @@ ORDER = [
     "__main__",
 ]
 #: Modules of _core that public modules may use; config also asks the backends for their versions.
-VOCABULARY = {"check", "namespace", "docs"}
+VOCABULARY = {"check", "namespace", "docs", "tables"}
 REPORTERS = {"config", "demo"}
 
 

@@ -86,10 +86,18 @@ def _tensors() -> Iterator[tuple[str, Case]]:
         yield "tensor_inverse", Case((shape,), (d, degree, True, 1))
 
 
+def _coefficients() -> Iterator[tuple[str, Case]]:
+    for count, (batch, length), flag in itertools.product((1, 300), SIZES, (False, True)):
+        words = tuple(n for i in range(count) for n in (4, i % 3, i % 7, i % 5, i % 2))
+        attrs = (words, flag, flag, 1.0, 1)
+        yield "sig_coef", Case(((batch, length, 8),), attrs)
+        yield "sig_coef_vjp", Case(((batch, count), (batch, length, 8)), attrs)
+
+
 def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
-    for name, case in itertools.chain(_transforms(), _signatures(), _tensors()):
+    for name, case in itertools.chain(_transforms(), _signatures(), _tensors(), _coefficients()):
         cases.setdefault(name, []).append(case)
     return cases
 
@@ -135,6 +143,10 @@ class Recorder:
         assert 0 < threads <= 1024, where
         before = self.uses.get((source, name), Use(0, 0))
         self.uses[source, name] = Use(max(before.threads, threads), max(before.shared, shared))
+
+    def constant(self, array: np.ndarray) -> Pointer:
+        """Somewhere."""
+        return Pointer(256, array.dtype.name, array.shape)
 
 
 class _Nowhere(NamedTuple):

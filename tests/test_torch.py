@@ -90,6 +90,7 @@ def _unlike(case: Case) -> bool:
         "sig[d=2,N=2,time_aug,lead_lag,end_time=-0.5,scalar_term]",
         "transform_path[d=2,time_aug,lead_lag,end_time=-0.5]",
         "transform_path_backprop[d=2,lead_lag]",
+        "sig_coef[2 words,d=2,time_aug,lead_lag,end_time=-0.5]",
         "sig_combine[d=2,N=4,scalar_term,second]",
         "sig_join[d=3,N=3,prepend]",
         "sig_inverse[d=3,N=3]",
@@ -191,6 +192,8 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "sig": lambda a: (a(2, 5, 3), 3, True, True, 1.5, True, 1),
     "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
+    "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, 1.5, 1),
+    "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, True, 1.0, 1),
     "tensor_product": lambda a: (a(2, 13), a(2, 13), 3, 2, 1, 0, True, 1),
     "tensor_contract_right": lambda a: (a(2, 12), a(2, 12), 3, 2, 1, False, 1),
     "tensor_contract_left": lambda a: (a(2, 12), a(2, 12), 3, 2, 0, False, 1),

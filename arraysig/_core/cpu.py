@@ -104,7 +104,9 @@ def run(
         ffi.from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
         for a in (*ins, *outs)
     ]
-    arguments += [*plan.ints, *attrs[:-1], threads(attrs[-1])]
+    # lists of integers reach C through plan.ints
+    numbers = [a for a in attrs[:-1] if type(a) is not tuple]
+    arguments += [*plan.ints, *numbers, threads(attrs[-1])]
     function = _function(f"as_{op.name}_{suffix}")
     if plan.work < INTERRUPTIBLE_WORK:
         status = function(*arguments, ffi.NULL)

@@ -87,6 +87,9 @@ class Device(Protocol):
     ) -> None:
         """Enqueue one kernel."""
 
+    def constant(self, array: np.ndarray) -> Pointer:
+        """A copy of `array` in the device's memory, kept for further calls."""
+
 
 class Launcher:
     """A device as the host code of one call sees it.
@@ -119,6 +122,10 @@ class Launcher:
         array = self._memory.empty(shape, dtype or self.dtype)
         self._scratch.append(array)
         return Pointer(address(array), dtype or self.dtype, shape)
+
+    def constant(self, array: np.ndarray) -> Pointer:
+        """A table of integers on the device: copied there once, and then kept."""
+        return self._device.constant(array)
 
     def real(self, value: float) -> Any:
         """A number of the dtype of the call."""
@@ -238,6 +245,16 @@ class CupyDevice:
         self.shared_memory = int(properties["sharedMemPerBlockOptin"])
         self.memory = int(properties["totalGlobalMem"])
         self._shared: dict[tuple[KernelSource, str], int] = {}
+        self._constants: dict[bytes, Any] = {}
+
+    def constant(self, array: np.ndarray) -> Pointer:
+        """A copy of `array` on the device; the first call waits for it, on whatever stream."""
+        key = array.tobytes()
+        if key not in self._constants:
+            with self._cupy.cuda.Device(self._ordinal):
+                self._constants[key] = self._cupy.asarray(array)
+                self._cupy.cuda.get_current_stream().synchronize()
+        return Pointer(address(self._constants[key]), array.dtype.name, array.shape)
 
     def launch(
         self,

@@ -99,8 +99,9 @@ def _register(op: Op) -> tuple[Any, Any]:
     _LIBRARY.define(f"{op.name}{op.schema} -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
     packet = getattr(torch.ops.arraysig, op.name).default
 
+    # The dispatcher makes lists of the tuples among attributes, which plans need as keys.
     def kernel(*args: Any) -> Any:
-        return _run(op, args[:n], args[n:])
+        return _run(op, args[:n], tuple(tuple(a) if type(a) is list else a for a in args[n:]))
 
     def fake(*args: Any) -> Any:
         return _fake(op, args[:n], args[n:])

@@ -93,6 +93,10 @@ class EmulatedDevice:
             launch.flush = "#define REAL float\n" in code
             kernel.run(args, launch)
 
+    def constant(self, array: np.ndarray) -> Pointer:
+        """The array itself: it is in the device's memory already."""
+        return Pointer(array.ctypes.data, array.dtype.name, array.shape)
+
 
 class _Kernel:
     """One kernel of a shared object."""

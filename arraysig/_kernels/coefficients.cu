@@ -1,0 +1,211 @@
+/* Chosen coefficients of signatures, and their gradient. Macros: REAL. One block per path at a
+ * time.
+ *
+ *   sig_coef      path (batch, length, dimension) -> out (batch, count)
+ *   sig_coef_vjp  grad (batch, count), path       -> out (batch, length, dimension)
+ *
+ * The recurrences stand in ckernels/coefficients.inc.c. Threads share the prefixes of one length,
+ * which need those one letter shorter; backwards every prefix gathers from its continuations, so
+ * that sums have one order. `table` (arraysig/_core/tables.py) is
+ *     prefixes (nodes, 4), words (count), first continuation (nodes), end of them (nodes),
+ *     first prefix of each length (longest + 1), prefixes by letter (nodes), where each letter
+ *     starts there (channels + 1).
+ * `memory` of a block is shared, or where that is too small a part of `scratch`.
+ */
+#include "real.h"
+#include "path.h"
+
+struct Prefix {
+    i64 parent, letter, height, own;
+};
+
+struct Prefixes {
+    const Prefix *prefix;
+    const i64 *words, *begin, *end, *length, *by_letter, *letter;
+    i64 count, nodes, longest, h_size;
+};
+
+struct Path {
+    const REAL *x;
+    i64 points, channels, dimension;
+    int lead_lag;
+    REAL end_time;
+};
+
+AS_FN Prefixes prefixes_of(const i64 *table, i64 count, i64 nodes, i64 longest, i64 h_size)
+{
+    Prefixes p;
+    p.prefix = (const Prefix *)table;
+    p.words = table + 4 * nodes;
+    p.begin = p.words + count;
+    p.end = p.begin + nodes;
+    p.length = p.end + nodes;
+    p.by_letter = p.length + longest + 1;
+    p.letter = p.by_letter + nodes;
+    p.count = count;
+    p.nodes = nodes;
+    p.longest = longest;
+    p.h_size = h_size;
+    return p;
+}
+
+/* z = increment `step` of the augmented path. */
+AS_FN void load_step(const Path &path, i64 step, REAL *z)
+{
+    __syncthreads();
+    for (i64 c = threadIdx.x; c < path.channels; c += blockDim.x)
+        z[c] = as_point(path.x, step + 1, c, path.points, path.dimension, path.lead_lag,
+                        path.end_time) -
+               as_point(path.x, step, c, path.points, path.dimension, path.lead_lag, path.end_time);
+    __syncthreads();
+}
+
+/* S from `from` to `to`, which may be the same; H as before the step. */
+AS_FN void coef_step(const Prefixes &p, const REAL *z, const REAL *inverse, const REAL *from,
+                     REAL *to, REAL *h)
+{
+    for (i64 k = 0; k < p.longest; k++) {
+        for (i64 i = p.length[k] + threadIdx.x; i < p.length[k + 1]; i += blockDim.x) {
+            const Prefix node = p.prefix[i];
+            const REAL move = z[node.letter], before = from[i];
+            for (i64 m = 1; m <= node.height; m++)
+                h[node.own + m - 1] = before + move * h[node.parent + m] * inverse[m + 1];
+            to[i] = before + move * h[node.parent];
+        }
+        __syncthreads();
+    }
+}
+
+/* Fills `inverse`, H of the empty word, and clears S. */
+AS_FN void coef_start(const Prefixes &p, REAL *inverse, REAL *h, REAL *state)
+{
+    __syncthreads();
+    for (i64 m = threadIdx.x; m < p.longest + 2; m += blockDim.x) {
+        inverse[m] = m ? (REAL)1 / (REAL)m : (REAL)0;
+        if (m < p.longest)
+            h[m] = 1;
+    }
+    for (i64 i = threadIdx.x; i < p.nodes; i += blockDim.x)
+        state[i] = 0;
+    __syncthreads();
+}
+
+extern "C" __global__ void sig_coef(const REAL *path, REAL *out, const i64 *table, REAL *scratch,
+                                    i64 batch, i64 length, i64 dimension, i64 points, i64 channels,
+                                    i64 lead_lag, REAL end_time, i64 count, i64 nodes, i64 longest,
+                                    i64 h_size)
+{
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Prefixes p = prefixes_of(table, count, nodes, longest, h_size);
+    const i64 size = nodes + h_size + channels + longest + 2;
+    REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
+    REAL *h = state + nodes, *z = h + h_size, *inverse = z + channels;
+    for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
+        const Path x = {
+            path + b * length * dimension, points, channels, dimension, lead_lag != 0, end_time};
+        coef_start(p, inverse, h, state);
+        for (i64 step = 0; step < points - 1; step++) {
+            load_step(x, step, z);
+            coef_step(p, z, inverse, state, state, h);
+        }
+        for (i64 w = threadIdx.x; w < count; w += blockDim.x)
+            out[b * count + w] = p.words[w] < 0 ? (REAL)1 : state[p.words[w]];
+    }
+}
+
+/* Adjoints of H, of increments (one per prefix) and of S, which goes from `bar` to `next`. */
+AS_FN void coef_step_back(const Prefixes &p, const REAL *z, const REAL *inverse, const REAL *h,
+                          const REAL *bar, REAL *next, REAL *h_bar, REAL *move_bar)
+{
+    for (i64 k = p.longest - 1; k >= 0; k--) {
+        for (i64 i = p.length[k] + threadIdx.x; i < p.length[k + 1]; i += blockDim.x) {
+            const Prefix node = p.prefix[i];
+            REAL sum = h[node.parent] * bar[i], change = 0;
+            for (i64 m = 1; m <= node.height; m++) {
+                REAL up = 0;
+                for (i64 c = p.begin[i]; c < p.end[i]; c++) {
+                    const Prefix child = p.prefix[c];
+                    if (m == 1)
+                        up += z[child.letter] * bar[c];
+                    else if (m - 1 <= child.height)
+                        up += z[child.letter] * h_bar[child.own + m - 2] * inverse[m];
+                }
+                h_bar[node.own + m - 1] = up;
+                sum += h[node.parent + m] * up * inverse[m + 1];
+                change += up;
+            }
+            move_bar[i] = sum;
+            next[i] = bar[i] + change;
+        }
+        __syncthreads();
+    }
+}
+
+extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL *out,
+                                        const i64 *table, REAL *scratch, REAL *states, i64 batch,
+                                        i64 length, i64 dimension, i64 points, i64 channels,
+                                        i64 lead_lag, REAL end_time, i64 count, i64 nodes,
+                                        i64 longest, i64 h_size, i64 chunk)
+{
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Prefixes p = prefixes_of(table, count, nodes, longest, h_size);
+    const i64 size = 4 * nodes + 2 * h_size + channels + longest + 2;
+    REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
+    REAL *bar = state + nodes, *next = bar + nodes, *move_bar = next + nodes;
+    REAL *h = move_bar + nodes, *h_bar = h + h_size, *z = h_bar + h_size, *inverse = z + channels;
+    /* of a block: S at the starts of chunks, of the steps of one, and adjoints of the points */
+    const i64 steps = points - 1, chunks = (steps + chunk - 1) / chunk;
+    REAL *starts = states + blockIdx.x * ((chunks + chunk + 1) * nodes + points * channels);
+    REAL *inside = starts + chunks * nodes, *adjoint = inside + (chunk + 1) * nodes;
+    for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
+        const Path x = {
+            path + b * length * dimension, points, channels, dimension, lead_lag != 0, end_time};
+        coef_start(p, inverse, h, state);
+        for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
+            bar[i] = 0;
+        for (i64 q = threadIdx.x; q < points * channels; q += blockDim.x)
+            adjoint[q] = 0;
+        __syncthreads();
+        if (threadIdx.x == 0) /* words may repeat: one thread adds */
+            for (i64 w = 0; w < count; w++)
+                if (p.words[w] >= 0)
+                    bar[p.words[w]] += grad[b * count + w];
+        for (i64 step = 0; step < steps; step++) {
+            if (step % chunk == 0)
+                for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
+                    starts[step / chunk * nodes + i] = state[i];
+            load_step(x, step, z);
+            coef_step(p, z, inverse, state, state, h);
+        }
+        for (i64 q = chunks - 1; q >= 0; q--) {
+            const i64 first = q * chunk, last = first + chunk < steps ? first + chunk : steps;
+            __syncthreads();
+            for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
+                inside[i] = starts[q * nodes + i];
+            for (i64 step = first; step < last; step++) {
+                load_step(x, step, z);
+                coef_step(p, z, inverse, inside + (step - first) * nodes,
+                          inside + (step - first + 1) * nodes, h);
+            }
+            for (i64 step = last - 1; step >= first; step--) {
+                load_step(x, step, z);
+                coef_step(p, z, inverse, inside + (step - first) * nodes, state, h);
+                coef_step_back(p, z, inverse, h, bar, next, h_bar, move_bar);
+                for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
+                    bar[i] = next[i];
+                for (i64 c = threadIdx.x; c < channels; c += blockDim.x) {
+                    REAL sum = 0;
+                    for (i64 i = p.letter[c]; i < p.letter[c + 1]; i++)
+                        sum += move_bar[p.by_letter[i]];
+                    adjoint[(step + 1) * channels + c] += sum;
+                    adjoint[step * channels + c] -= sum;
+                }
+            }
+        }
+        __syncthreads();
+        for (i64 q = threadIdx.x; q < length * dimension; q += blockDim.x)
+            out[b * length * dimension + q] = as_point_adjoint(
+                adjoint, q / dimension, q % dimension, points, channels, dimension, lead_lag != 0);
+        __syncthreads();
+    }
+}
