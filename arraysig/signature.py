@@ -136,8 +136,9 @@ def sig(
     result, memory of a few times the result per thread is used; neither augmented paths nor
     signatures of prefixes are stored. NaN and infinities spread in their own path only.
 
-    Differentiable once in Torch, by reverse mode; equal calls give equal bits for equal `n_jobs`
-    and instruction set.
+    In Torch all derivatives exist, in reverse and forward mode. Those beyond the first cost
+    ``degree + 1`` times the words, each: they are coefficients of twice as many channels. Equal
+    calls give equal bits for equal `n_jobs` and instruction set.
 
     References
     ----------
@@ -375,7 +376,7 @@ def sig_coef(
     -----
     Cost and memory are proportional to the distinct prefixes of the words: about ``length`` times
     the sum of their lengths in fused multiply-adds, each prefix once. On a GPU the list of prefixes
-    is copied there on first use. Differentiable once in Torch, by reverse mode.
+    is copied there on first use, which waits for the copy. In Torch all derivatives exist.
 
     Examples
     --------

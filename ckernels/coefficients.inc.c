@@ -30,6 +30,7 @@ typedef struct {
     const i64 *words; /* prefix of each word */
     i64 count, nodes, longest, h_size;
     i64 chunks, block;
+    int backward; /* an array without elements may have the address NULL */
 } COEF_JOB;
 
 typedef struct {
@@ -46,7 +47,7 @@ typedef struct {
 static void AS_T(lay_out_coef)(const COEF_JOB *job, SIG_ARENA *arena, COEF_SCRATCH *s)
 {
     const SIG_PLAN *p = job->paths.plan;
-    const int back = job->paths.grad != NULL;
+    const int back = job->backward;
     s->increments = AS_T(take)(arena, AS_T(increments_size)(p));
     s->raw = AS_T(take)(arena, AS_T(increments_size)(p));
     s->state = AS_T(take)(arena, job->nodes);
@@ -218,7 +219,7 @@ static void AS_T(coef_worker)(void *argument)
     SIG_LANES lanes;
     for (i64 g; (g = as_next_unit(&job->paths.next)) < p->groups;) {
         AS_T(lanes_of_group)(p, job->paths.path, g, &lanes);
-        if (job->paths.grad)
+        if (job->backward)
             AS_T(coef_group_back)(job, &lanes, &scratch);
         else
             AS_T(coef_group)(job, &lanes, &scratch);
@@ -229,9 +230,10 @@ static void AS_T(coef_worker)(void *argument)
     as_free_scratch(stack, arena.base);
 }
 
-static int AS_T(run_coef)(const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length,
-                          i64 dimension, i64 count, i64 nodes, i64 longest, i64 h_size, i64 table,
-                          i64 time_aug, i64 lead_lag, double end_time, int threads, i64 *control)
+static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL *out, i64 batch,
+                          i64 length, i64 dimension, i64 count, i64 nodes, i64 longest, i64 h_size,
+                          i64 table, i64 time_aug, i64 lead_lag, double end_time, int threads,
+                          i64 *control)
 {
     SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, 1, time_aug, lead_lag, end_time, 0, threads);
@@ -249,7 +251,8 @@ static int AS_T(run_coef)(const REAL *grad, const REAL *path, REAL *out, i64 bat
         .count = count,
         .nodes = nodes,
         .longest = longest,
-        .h_size = h_size};
+        .h_size = h_size,
+        .backward = backward};
     job.chunks = AS_T(chunk_count)(&plan, plan.raw_steps);
     job.block = as_most(1, job.chunks);
     if (job.chunks * nodes * (i64)sizeof(VEC) > AS_CHECKPOINT_BYTES) {
@@ -257,7 +260,7 @@ static int AS_T(run_coef)(const REAL *grad, const REAL *path, REAL *out, i64 bat
         while (job.block * job.block < job.chunks)
             ++job.block;
     }
-    if (grad && !job.chunks)
+    if (backward && !job.chunks)
         memset(out, 0, sizeof(REAL) * (size_t)(batch * length * dimension));
     else
         as_run_workers(AS_T(coef_worker), &job, plan.threads);
@@ -270,8 +273,8 @@ int AS_ENTRY_NAME(sig_coef)(const REAL *path, REAL *out, i64 batch, i64 length, 
                             i64 count, i64 nodes, i64 longest, i64 h_size, i64 table, i64 time_aug,
                             i64 lead_lag, double end_time, int threads, i64 *control)
 {
-    return AS_T(run_coef)(NULL, path, out, batch, length, dimension, count, nodes, longest, h_size,
-                          table, time_aug, lead_lag, end_time, threads, control);
+    return AS_T(run_coef)(0, NULL, path, out, batch, length, dimension, count, nodes, longest,
+                          h_size, table, time_aug, lead_lag, end_time, threads, control);
 }
 
 int AS_ENTRY_NAME(sig_coef_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch,
@@ -279,6 +282,6 @@ int AS_ENTRY_NAME(sig_coef_vjp)(const REAL *grad, const REAL *path, REAL *out, i
                                 i64 h_size, i64 table, i64 time_aug, i64 lead_lag, double end_time,
                                 int threads, i64 *control)
 {
-    return AS_T(run_coef)(grad, path, out, batch, length, dimension, count, nodes, longest, h_size,
-                          table, time_aug, lead_lag, end_time, threads, control);
+    return AS_T(run_coef)(1, grad, path, out, batch, length, dimension, count, nodes, longest,
+                          h_size, table, time_aug, lead_lag, end_time, threads, control);
 }

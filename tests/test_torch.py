@@ -252,27 +252,52 @@ def test_parameters_and_subclasses(torch_xp: Backend, rng: np.random.Generator) 
 # ---------------------------------------------------------------- what has no derivative
 
 
-def test_second_derivatives_are_refused_by_name(torch_xp: Backend) -> None:
-    x = torch_xp.array(np.random.default_rng(0).normal(size=(4, 2))).requires_grad_()
-    loss = square_sum(lambda x: arraysig.sig(x, 2))
-    (gradient,) = torch.autograd.grad(loss(x), x, create_graph=True)
-    assert gradient.requires_grad  # else the penalty below would vanish silently
-    with pytest.raises(NotImplementedError, match="arraysig: sig_vjp has no derivative"):
-        gradient.pow(2).sum().backward()
-    with pytest.raises(NotImplementedError, match="arraysig: sig_vjp has no derivative"):
-        torch.func.jacrev(torch.func.jacrev(loss))(x.detach())
-    with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode derivative"):
-        torch.func.hessian(loss)(x.detach())
+SECOND: dict[str, Callable[[Any], Any]] = {
+    "sig": lambda x: arraysig.sig(x, 3),
+    "sig, degree 0": lambda x: arraysig.sig(x, 0, scalar_term=True),
+    "sig, degree 1": lambda x: arraysig.sig(x, 1),
+    "sig, augmented": lambda x: arraysig.sig(
+        x, 2, time_aug=True, lead_lag=True, end_time=2.0, scalar_term=True
+    ),
+    "sig_coef": lambda x: arraysig.sig_coef(x, [(0, 1, 1), (), (1,), (0, 1, 1), (1, 0)]),
+    "sig_coef, augmented": lambda x: arraysig.sig_coef(x, [(2, 0), (1, 2, 1)], time_aug=True),
+    "linear_sig": lambda x: arraysig.linear_sig(x, 2, 3),
+    "sig_join": lambda x: arraysig.sig_join(arraysig.sig(x, 2), x[..., 0, :], 2, 2),
+    "sig_join, prepend": lambda x: arraysig.sig_join(
+        arraysig.sig(x, 2), x[..., 0, :], 2, 2, prepend=True
+    ),
+    "sig_combine": lambda x: arraysig.sig_combine(arraysig.sig(x, 3), arraysig.sig(2 * x, 3), 2, 3),
+}
 
 
-def test_forward_mode_is_refused_by_name(torch_xp: Backend) -> None:
-    x = torch_xp.array(np.ones((4, 2)))
-    with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode"):
-        torch.func.jvp(lambda x: arraysig.sig(x, 2), (x,), (x,))
-    with torch.autograd.forward_ad.dual_level():
-        dual = torch.autograd.forward_ad.make_dual(x, x)
-        with pytest.raises(NotImplementedError, match="arraysig: sig has no forward-mode"):
-            arraysig.sig(dual, 2)
+@pytest.mark.parametrize("name", SECOND)
+def test_second_and_forward_mode_derivatives(
+    torch_xp: Backend, name: str, rng: np.random.Generator
+) -> None:
+    function = SECOND[name]
+    x = torch_xp.array(rng.normal(size=(2, 3, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(function, (x,), check_forward_ad=True)
+    if "degree 0" not in name:  # gradgradcheck wants a gradient that depends on something
+        assert torch.autograd.gradgradcheck(function, (x,), check_fwd_over_rev=True)
+    loss = square_sum(function)
+    point = x.detach()
+    reverse = torch.func.jacrev(torch.func.jacrev(loss))(point)
+    torch.testing.assert_close(torch.func.hessian(loss)(point), reverse)
+    torch.testing.assert_close(
+        torch.func.jacfwd(function)(point), torch.func.jacrev(function)(point)
+    )
+
+
+def test_third_derivatives(torch_xp: Backend, rng: np.random.Generator) -> None:
+    def cubic(x: Any) -> Any:
+        return arraysig.sig(x, 3)[..., -3]  # of degree 3 in the path
+
+    x = torch_xp.array(rng.normal(size=(3, 2)))
+    third = torch.func.jacrev(torch.func.jacrev(torch.func.jacrev(cubic)))(x)
+    expected = cubic(x)
+    for _ in range(3):
+        third = (third * x).sum((-1, -2))
+    torch.testing.assert_close(third, 6 * expected)
 
 
 def test_raw_operators_refuse_what_they_would_detach(torch_xp: Backend) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import array_api_compat
@@ -68,6 +69,17 @@ def contiguous(array: Any) -> Any:
     if library(array) == "torch":
         return array.contiguous()
     return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def concat(arrays: Sequence[Any]) -> Any:
+    """Arrays side by side along the last axis; differentiable in Torch."""
+    return array_api_compat.array_namespace(*arrays).concat(list(arrays), axis=-1)
+
+
+def zeros(like: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of the library, dtype and device of `like`."""
+    xp = array_api_compat.array_namespace(like)
+    return xp.zeros(shape, dtype=like.dtype, device=array_api_compat.device(like))
 
 
 def segment(displacement: Any) -> Any:

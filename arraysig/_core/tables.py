@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,18 +34,46 @@ def encoded(words: Sequence[Word]) -> tuple[int, ...]:
     return tuple([number for word in words for number in (len(word), *word)])
 
 
+def all_words(channels: int, degree: int) -> tuple[int, ...]:
+    """What `encoded` would give for all words of length 1 to `degree`, in short."""
+    return (_ALL, channels, degree)
+
+
+def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """Every word once per letter, that letter raised by `channels`: derivatives, see `derive`."""
+    return (_TANGENT, channels, *numbers)
+
+
+_ALL, _TANGENT = -1, -2
+
+
 def decoded(numbers: Sequence[int]) -> list[Word]:
-    """The words that `encoded` made integers of.
+    """The words that integers stand for.
 
     >>> decoded((2, 0, 1, 0, 1, 3))
     [(0, 1), (), (3,)]
+    >>> decoded(tangent_words(all_words(1, 2), 1))
+    [(1,), (1, 0), (0, 1)]
     """
+    if numbers and numbers[0] == _ALL:
+        letters = range(numbers[1])
+        return [w for k in range(numbers[2]) for w in itertools.product(letters, repeat=k + 1)]
+    if numbers and numbers[0] == _TANGENT:
+        channels, rest = numbers[1], decoded(numbers[2:])
+        return [(*w[:i], w[i] + channels, *w[i + 1 :]) for w in rest for i in range(len(w))]
     words, at = [], 0
     while at < len(numbers):
         end = at + 1 + numbers[at]
         words.append(tuple(numbers[at + 1 : end]))
         at = end
     return words
+
+
+@functools.lru_cache(256)
+def lengths(numbers: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Runs of words of one length: that length, and how many there are."""
+    runs = itertools.groupby(len(word) for word in decoded(numbers))
+    return [(length, len(list(run))) for length, run in runs]
 
 
 @functools.lru_cache(256)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._core.namespace import concat, zeros
 from .._core.op import Op, Plan, Shape, Spec
-from .._core.tables import prefixes
-from .transforms import augmented
+from .._core.tables import lengths, prefixes, tangent_words
+from .transforms import augmented, transform_path, transform_path_vjp
 
 
 def _plan(
@@ -72,14 +73,86 @@ def _launch(
     )
 
 
+# Derivatives of any order. A coefficient is linear in the increments at each of its letters: its
+# derivative along a path h is the sum, over its letters, of the coefficient of (path, h) whose
+# letter there is the one of h. So derivatives are coefficients again, of twice as many channels.
+
+
+def _joint(path: Any, tangent: Any, flags: tuple[Any, ...], n_jobs: int) -> tuple[Any, int]:
+    """The augmented path with its tangent beside it, and the channels of one of them."""
+    time_aug, lead_lag, end_time = flags
+    if time_aug or lead_lag:
+        path = transform_path(path, time_aug, lead_lag, end_time, n_jobs)
+        tangent = transform_path(tangent, time_aug, lead_lag, 0.0, n_jobs)
+    return concat([path, tangent]), path.shape[-1]
+
+
+def tangent_of_coef(path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
+    """Derivative of the coefficients of `words` along `tangent`."""
+    *augmentation, n_jobs = flags
+    joint, channels = _joint(path, tangent, tuple(augmentation), n_jobs)
+    terms = sig_coef(joint, tangent_words(words, channels), False, False, 0.0, n_jobs)
+    batch, at = tuple(path.shape[:-2]), 0
+    sums = [zeros(terms, (*batch, 0))]
+    for letters, count in lengths(words):
+        block = terms[..., at : at + count * letters].reshape((*batch, count, letters))
+        sums.append(block.sum(-1) if letters else zeros(terms, (*batch, count)))
+        at += count * letters
+    return concat(sums)
+
+
+def gradient_of_tangent(grad: Any, path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
+    """Gradient of <grad, `tangent_of_coef`> with respect to the path: a Hessian by a vector."""
+    *augmentation, n_jobs = flags
+    joint, channels = _joint(path, tangent, tuple(augmentation), n_jobs)
+    batch, at = tuple(path.shape[:-2]), 0
+    spread = [zeros(grad, (*batch, 0))]
+    for letters, count in lengths(words):
+        block = grad[..., at : at + count]
+        copies = concat([block[..., None]] * letters) if letters else block[..., None][..., :0]
+        spread.append(copies.reshape((*batch, count * letters)))
+        at += count
+    attrs = (tangent_words(words, channels), False, False, 0.0, n_jobs)
+    result = sig_coef_vjp(concat(spread), joint, *attrs)[..., :channels]
+    time_aug, lead_lag, _ = augmentation
+    if time_aug or lead_lag:
+        result = transform_path_vjp(result, time_aug, lead_lag, n_jobs)
+    return result
+
+
+def _vjp_of_vjp(saved: Any, grads: Any, words: Any, *flags: Any) -> tuple[Any, Any]:
+    (grad, path), (h,) = saved, grads
+    return (
+        tangent_of_coef(path, h, words, *flags),
+        gradient_of_tangent(grad, path, h, words, *flags),
+    )
+
+
+def _jvp_of_vjp(saved: Any, tangents: Any, words: Any, *flags: Any) -> tuple[Any]:
+    (grad, path), (dgrad, dpath) = saved, tangents
+    return (
+        sig_coef_vjp(dgrad, path, words, *flags)
+        + gradient_of_tangent(grad, path, dpath, words, *flags),
+    )
+
+
 _ATTRS = "int[] words, bool time_aug, bool lead_lag, float end_time, int n_jobs"
 
-sig_coef_vjp = Op("sig_coef_vjp", f"(Tensor grad, Tensor path, {_ATTRS})", _plan_vjp, _launch)
-sig_coef = Op(
+sig_coef_vjp: Op = Op(
+    "sig_coef_vjp",
+    f"(Tensor grad, Tensor path, {_ATTRS})",
+    _plan_vjp,
+    _launch,
+    saves=("grad", "path"),
+    vjp=_vjp_of_vjp,
+    jvp=_jvp_of_vjp,
+)
+sig_coef: Op = Op(
     "sig_coef",
     f"(Tensor path, {_ATTRS})",
     _plan,
     _launch,
     saves=("path",),
     vjp=lambda saved, grads, *attrs: (sig_coef_vjp(grads[0], saved[0], *attrs),),
+    jvp=lambda saved, tangents, *attrs: (tangent_of_coef(saved[0], tangents[0], *attrs),),
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._core.namespace import concat, zeros
 from .._core.op import Op, Plan, Shape, Spec
+from .._core.tables import all_words
 from ..words import tensor_length
 from . import signature_cuda
+from .coefficients import gradient_of_tangent, tangent_of_coef
 from .transforms import augmented
 
 
@@ -40,16 +43,54 @@ def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
     return Plan((Spec(tuple(path)),), forward.ints, 3 * forward.work)
 
 
+# Second and forward-mode derivatives are those of all coefficients at once (coefficients.py).
+
+
+def _as_words(path: Any, attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[Any, ...], bool]:
+    """All words, the attributes that `sig_coef` has too, and whether there is a scalar term."""
+    degree, time_aug, lead_lag, end_time, scalar_term, n_jobs = attrs
+    channels = augmented(1, path.shape[-1], time_aug, lead_lag)[1]
+    return all_words(channels, degree), (time_aug, lead_lag, end_time, n_jobs), scalar_term
+
+
+def _tangent(path: Any, tangent: Any, attrs: tuple[Any, ...]) -> Any:
+    words, flags, scalar_term = _as_words(path, attrs)
+    out = tangent_of_coef(path, tangent, words, *flags)
+    return concat([zeros(out, (*out.shape[:-1], 1)), out]) if scalar_term else out
+
+
+def _gradient_of_tangent(grad: Any, path: Any, tangent: Any, attrs: tuple[Any, ...]) -> Any:
+    words, flags, scalar_term = _as_words(path, attrs)
+    return gradient_of_tangent(grad[..., 1:] if scalar_term else grad, path, tangent, words, *flags)
+
+
+def _vjp_of_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    (grad, path), (h,) = saved, grads
+    return _tangent(path, h, attrs), _gradient_of_tangent(grad, path, h, attrs)
+
+
+def _jvp_of_vjp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    (grad, path), (dgrad, dpath) = saved, tangents
+    return (sig_vjp(dgrad, path, *attrs) + _gradient_of_tangent(grad, path, dpath, attrs),)
+
+
 _ATTRS = "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, int n_jobs"
 
-sig_vjp = Op(
-    "sig_vjp", f"(Tensor grad, Tensor path, {_ATTRS})", _plan_vjp, signature_cuda.launch_vjp
+sig_vjp: Op = Op(
+    "sig_vjp",
+    f"(Tensor grad, Tensor path, {_ATTRS})",
+    _plan_vjp,
+    signature_cuda.launch_vjp,
+    saves=("grad", "path"),
+    vjp=_vjp_of_vjp,
+    jvp=_jvp_of_vjp,
 )
-sig = Op(
+sig: Op = Op(
     "sig",
     f"(Tensor path, {_ATTRS})",
     _plan,
     signature_cuda.launch,
     saves=("path",),
     vjp=lambda saved, grads, *attrs: (sig_vjp(grads[0], saved[0], *attrs),),
+    jvp=lambda saved, tangents, *attrs: (_tangent(saved[0], tangents[0], attrs),),
 )
