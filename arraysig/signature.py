@@ -6,7 +6,7 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
-from ._core.tables import encoded
+from ._core.tables import all_words, encoded
 from ._ops import coefficients
 from ._ops import signature as ops
 from .words import check_word, position, tensor_length
@@ -91,6 +91,7 @@ def sig(
     lead_lag: bool = False,
     end_time: float = 1.0,
     scalar_term: bool = False,
+    stream: bool = False,
     n_jobs: int = 1,
 ) -> Any:
     r"""Compute truncated signatures of piecewise linear paths.
@@ -103,12 +104,14 @@ def sig(
     {lead_lag}
     {end_time}
     {scalar_term}
+    {stream}
     {n_jobs}
 
     Returns
     -------
     array, shape (..., sig_length(dimension, degree, ...))
-        Of the library, device and dtype of `path`. Level 1 first; inside a level the words are in
+        Of the library, device and dtype of `path`; with `stream` of shape (..., length - 1,
+        sig_length(dimension, degree, ...)). Level 1 first; inside a level the words are in
         lexicographic order, the first letter being the earliest increment. Its units are those of
         the path to the power of the level.
 
@@ -155,6 +158,8 @@ def sig(
     >>> arraysig.sig(np.stack([path, 2 * path]), 1, scalar_term=True)
     array([[1., 3., 1.],
            [1., 6., 2.]])
+    >>> arraysig.sig(path, 2, stream=True)[0]
+    array([1. , 2. , 0.5, 1. , 1. , 2. ])
     """
     (path,), restore = check.arrays("sig", path=path)
     check.path_shape("sig", "path", path.shape)
@@ -163,8 +168,31 @@ def sig(
     lead_lag = check.flag("sig", "lead_lag", lead_lag)
     end_time = check.finite_real("sig", "end_time", end_time)
     scalar_term = check.flag("sig", "scalar_term", scalar_term)
+    stream = check.flag("sig", "stream", stream)
     n_jobs = check.n_jobs("sig", n_jobs)
+    if stream:
+        attrs = _streamed("sig", path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
+        return restore(coefficients.sig_coef(path, *attrs))
     return restore(ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs))
+
+
+def _streamed(
+    name: str,
+    path: Any,
+    degree: int,
+    time_aug: bool,
+    lead_lag: bool,
+    end_time: float,
+    scalar_term: bool,
+    n_jobs: int,
+) -> tuple[Any, ...]:
+    """Attributes of `coefficients.sig_coef` for signatures of all prefixes of a path."""
+    dimension = path.shape[-1]
+    words = _length(name, dimension, degree, time_aug, lead_lag)
+    if words > 2**26:  # before a table of so many words is made
+        raise MemoryError(f"{name}: a stream of signatures of {words} numbers each is too large")
+    channels = dimension * (2 if lead_lag else 1) + time_aug
+    return (all_words(channels, degree, scalar_term), True, time_aug, lead_lag, end_time, n_jobs)
 
 
 signature = sig
@@ -180,6 +208,7 @@ def sig_backprop(
     time_aug: bool = False,
     lead_lag: bool = False,
     end_time: float = 1.0,
+    stream: bool = False,
     n_jobs: int = 1,
 ) -> Any:
     """Gradient of a function of signatures with respect to the paths.
@@ -193,12 +222,13 @@ def sig_backprop(
         The signature of `path`, of the shape of `sig_derivs`. Accepted for compatibility with
         other libraries; the result does not depend on its values.
     sig_derivs : array, shape (..., sig_length(dimension, degree, ...))
-        Derivatives with respect to the signature. One entry more than that, in front, is taken as
-        derivative of the scalar term, which is constant.
+        Derivatives with respect to the signature, of its shape. One entry more than that, in front,
+        is taken as derivative of the scalar term, which is constant.
     {degree}
     {time_aug}
     {lead_lag}
     {end_time}
+    {stream}
     {n_jobs}
 
     Returns
@@ -235,13 +265,18 @@ def sig_backprop(
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     end_time = check.finite_real(name, "end_time", end_time)
+    stream = check.flag(name, "stream", stream)
     n_jobs = check.n_jobs(name, n_jobs)
     length = _length(name, path.shape[-1], degree, time_aug, lead_lag)
     scalar_term = len(sig_derivs.shape) > 0 and sig_derivs.shape[-1] == length + 1
-    expected = (*path.shape[:-2], length + scalar_term)
+    rows = (path.shape[-2] - 1,) if stream else ()
+    expected = (*path.shape[:-2], *rows, length + scalar_term)
     check.shape(name, "sig_derivs", sig_derivs.shape, expected)
     for array in given:
         check.shape(name, "sig", array.shape, expected)
+    if stream:
+        attrs = _streamed(name, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
+        return restore(coefficients.sig_coef_vjp(sig_derivs, path, *attrs))
     return restore(
         ops.sig_vjp(sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
     )
@@ -399,7 +434,9 @@ def sig_coef(
     if check.flag(name, "prefixes", prefixes):
         chosen = _with_prefixes(chosen)
     numbers = encoded(chosen)
-    return restore(coefficients.sig_coef(path, numbers, time_aug, lead_lag, end_time, n_jobs))
+    return restore(
+        coefficients.sig_coef(path, numbers, False, time_aug, lead_lag, end_time, n_jobs)
+    )
 
 
 @documented
@@ -475,5 +512,5 @@ def sig_coef_backprop(
         chosen = longer
     check.shape(name, "derivs", derivs.shape, (*batch, len(chosen)))
     numbers = encoded(chosen)
-    attrs = (numbers, time_aug, lead_lag, end_time, n_jobs)
+    attrs = (numbers, False, time_aug, lead_lag, end_time, n_jobs)
     return restore(coefficients.sig_coef_vjp(derivs, path, *attrs))

@@ -3,6 +3,9 @@
  *   path (batch, length, dimension) -> out (batch, count)
  *   grad (batch, count), path       -> out (batch, length, dimension)
  *
+ * and with `stream` those of all prefixes of the path: (batch, length - 1, count) for (batch,
+ * count).
+ *
  * `table` (arraysig/_core/tables.py) lists the distinct prefixes, shorter ones first, four
  * numbers each: where the h of its parent starts, its last letter, its height (letters of the
  * longest continuation), where its own h starts; then for each word its prefix, -1 for the empty
@@ -30,6 +33,7 @@ typedef struct {
     const i64 *words; /* prefix of each word */
     i64 count, nodes, longest, h_size;
     i64 chunks, block;
+    int stream;
     int backward; /* an array without elements may have the address NULL */
 } COEF_JOB;
 
@@ -42,6 +46,7 @@ typedef struct {
     VEC *bar, *h_bar;   /* adjoints of S and H */
     VEC *zbar, *carry;
     VEC *inverse; /* 1 / m */
+    VEC *row;     /* of the result, or of its adjoint */
 } COEF_SCRATCH;
 
 static void AS_T(lay_out_coef)(const COEF_JOB *job, SIG_ARENA *arena, COEF_SCRATCH *s)
@@ -53,6 +58,7 @@ static void AS_T(lay_out_coef)(const COEF_JOB *job, SIG_ARENA *arena, COEF_SCRAT
     s->state = AS_T(take)(arena, job->nodes);
     s->h = AS_T(take)(arena, job->h_size);
     s->inverse = AS_T(take)(arena, job->longest + 2);
+    s->row = AS_T(take)(arena, job->count);
     s->steps = AS_T(take)(arena, back ? (p->chunk + 1) * job->nodes : 0);
     s->fine = AS_T(take)(arena, back ? (job->block + 1) * job->nodes : 0);
     s->coarse =
@@ -110,15 +116,48 @@ static i64 AS_T(coef_load)(const COEF_JOB *job, const SIG_LANES *lanes, const CO
     return *count * p->steps_per_raw;
 }
 
+/* Row of the result after raw step `step` of a lane. */
+static i64 AS_T(coef_row)(const COEF_JOB *job, const SIG_LANES *lanes, i64 lane, i64 step)
+{
+    const i64 at = lanes->first + lane, steps = job->paths.plan->raw_steps;
+    return (job->stream ? at * steps + step : at) * job->count;
+}
+
+static void AS_T(coef_write)(const COEF_JOB *job, const SIG_LANES *lanes, const COEF_SCRATCH *s,
+                             const VEC *state, i64 step)
+{
+    const i64 stride = AS_T(coef_row)(job, lanes, 1, step) - AS_T(coef_row)(job, lanes, 0, step);
+    for (i64 w = 0; w < job->count; ++w)
+        s->row[w] = job->words[w] < 0 ? AS_T(all_lanes)(1) : state[job->words[w]];
+    AS_T(store_lanes)(s->row, job->count, (int)lanes->count, stride,
+                      job->paths.out + AS_T(coef_row)(job, lanes, 0, step));
+}
+
+/* Adds the adjoint of a row of the result to that of S. */
+static void AS_T(coef_read)(const COEF_JOB *job, const SIG_LANES *lanes, const COEF_SCRATCH *s,
+                            i64 step)
+{
+    const REAL *rows[AS_LANES];
+    for (i64 l = 0; l < AS_LANES; ++l)
+        rows[l] = job->paths.grad + AS_T(coef_row)(job, lanes, l < lanes->count ? l : 0, step);
+    AS_T(load_lanes)(rows, job->count, 0, s->row);
+    for (i64 w = 0; w < job->count; ++w)
+        if (job->words[w] >= 0)
+            s->bar[job->words[w]] += s->row[w];
+}
+
 /* S at the end of chunk i from that at its start. */
 static void AS_T(coef_advance)(const COEF_JOB *job, const SIG_LANES *lanes, const COEF_SCRATCH *s,
                                i64 i, const VEC *from, VEC *to)
 {
-    const i64 c = job->paths.plan->channels;
+    const SIG_PLAN *p = job->paths.plan;
     i64 first, count;
     const i64 steps = AS_T(coef_load)(job, lanes, s, i, &first, &count);
-    for (i64 t = 0; t < steps; ++t, from = to)
-        AS_T(coef_step)(job, s, s->increments + t * c, from, to);
+    for (i64 t = 0; t < steps; ++t, from = to) {
+        AS_T(coef_step)(job, s, s->increments + t * p->channels, from, to);
+        if (job->stream && !job->backward && (t + 1) % p->steps_per_raw == 0)
+            AS_T(coef_write)(job, lanes, s, to, first + t / p->steps_per_raw);
+    }
 }
 
 static void AS_T(coef_group)(const COEF_JOB *job, const SIG_LANES *lanes, const COEF_SCRATCH *s)
@@ -126,11 +165,8 @@ static void AS_T(coef_group)(const COEF_JOB *job, const SIG_LANES *lanes, const 
     memset(s->state, 0, sizeof(VEC) * (size_t)job->nodes);
     for (i64 i = 0; i < job->chunks && !as_cancelled(job->paths.control); ++i)
         AS_T(coef_advance)(job, lanes, s, i, s->state, s->state);
-    for (i64 l = 0; l < lanes->count; ++l) {
-        REAL *out = job->paths.out + (lanes->first + l) * job->count;
-        for (i64 w = 0; w < job->count; ++w)
-            out[w] = job->words[w] < 0 ? 1 : s->state[job->words[w]][l];
-    }
+    if (!job->stream)
+        AS_T(coef_write)(job, lanes, s, s->state, 0);
 }
 
 /* The chunk backwards: S of all its steps first, from its start. */
@@ -148,6 +184,8 @@ static void AS_T(coef_chunk_back)(const COEF_JOB *job, const SIG_LANES *lanes,
     memset(s->zbar, 0, sizeof(VEC) * (size_t)(steps * c));
     for (i64 t = steps - 1; t >= 0; --t) {
         const VEC *z = s->increments + t * c;
+        if (job->stream && (t + 1) % p->steps_per_raw == 0)
+            AS_T(coef_read)(job, lanes, s, first + t / p->steps_per_raw);
         AS_T(coef_step)(job, s, z, s->steps + t * nodes, s->state); /* for H */
         AS_T(coef_step_back)(job, s, z, s->zbar + t * c);
     }
@@ -165,12 +203,8 @@ static void AS_T(coef_group_back)(const COEF_JOB *job, const SIG_LANES *lanes,
     const i64 nodes = job->nodes, block = job->block, chunks = job->chunks;
     const size_t bytes = sizeof(VEC) * (size_t)nodes;
     memset(s->bar, 0, bytes);
-    for (i64 l = 0; l < lanes->count; ++l) {
-        const REAL *grad = job->paths.grad + (lanes->first + l) * job->count;
-        for (i64 w = 0; w < job->count; ++w)
-            if (job->words[w] >= 0)
-                s->bar[job->words[w]][l] += grad[w];
-    }
+    if (!job->stream)
+        AS_T(coef_read)(job, lanes, s, 0);
     const i64 blocks = as_ceil_div(chunks, block);
     memset(s->coarse, 0, bytes);
     for (i64 i = 0; i < (blocks - 1) * block; ++i) {
@@ -232,8 +266,8 @@ static void AS_T(coef_worker)(void *argument)
 
 static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL *out, i64 batch,
                           i64 length, i64 dimension, i64 count, i64 nodes, i64 longest, i64 h_size,
-                          i64 table, i64 time_aug, i64 lead_lag, double end_time, int threads,
-                          i64 *control)
+                          i64 table, i64 stream, i64 time_aug, i64 lead_lag, double end_time,
+                          int threads, i64 *control)
 {
     SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, 1, time_aug, lead_lag, end_time, 0, threads);
@@ -252,6 +286,7 @@ static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL
         .nodes = nodes,
         .longest = longest,
         .h_size = h_size,
+        .stream = stream != 0,
         .backward = backward};
     job.chunks = AS_T(chunk_count)(&plan, plan.raw_steps);
     job.block = as_most(1, job.chunks);
@@ -270,18 +305,18 @@ static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL
 }
 
 int AS_ENTRY_NAME(sig_coef)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
-                            i64 count, i64 nodes, i64 longest, i64 h_size, i64 table, i64 time_aug,
-                            i64 lead_lag, double end_time, int threads, i64 *control)
+                            i64 count, i64 nodes, i64 longest, i64 h_size, i64 table, i64 stream,
+                            i64 time_aug, i64 lead_lag, double end_time, int threads, i64 *control)
 {
     return AS_T(run_coef)(0, NULL, path, out, batch, length, dimension, count, nodes, longest,
-                          h_size, table, time_aug, lead_lag, end_time, threads, control);
+                          h_size, table, stream, time_aug, lead_lag, end_time, threads, control);
 }
 
 int AS_ENTRY_NAME(sig_coef_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch,
                                 i64 length, i64 dimension, i64 count, i64 nodes, i64 longest,
-                                i64 h_size, i64 table, i64 time_aug, i64 lead_lag, double end_time,
-                                int threads, i64 *control)
+                                i64 h_size, i64 table, i64 stream, i64 time_aug, i64 lead_lag,
+                                double end_time, int threads, i64 *control)
 {
     return AS_T(run_coef)(1, grad, path, out, batch, length, dimension, count, nodes, longest,
-                          h_size, table, time_aug, lead_lag, end_time, threads, control);
+                          h_size, table, stream, time_aug, lead_lag, end_time, threads, control);
 }

@@ -39,13 +39,13 @@ AS_ENTRY(tensor_inverse,
     (tensor, out, batch, dimension, degree, scalar_term, threads, control))
 AS_ENTRY(sig_coef,
     (const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 count, i64 nodes,
-     i64 longest, i64 h_size, i64 table, i64 time_aug, i64 lead_lag, double end_time, int threads,
-     i64 *control),
-    (path, out, batch, length, dimension, count, nodes, longest, h_size, table, time_aug, lead_lag,
-     end_time, threads, control))
+     i64 longest, i64 h_size, i64 table, i64 stream, i64 time_aug, i64 lead_lag, double end_time,
+     int threads, i64 *control),
+    (path, out, batch, length, dimension, count, nodes, longest, h_size, table, stream, time_aug,
+     lead_lag, end_time, threads, control))
 AS_ENTRY(sig_coef_vjp,
     (const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 count,
-     i64 nodes, i64 longest, i64 h_size, i64 table, i64 time_aug, i64 lead_lag, double end_time,
-     int threads, i64 *control),
-    (grad, path, out, batch, length, dimension, count, nodes, longest, h_size, table, time_aug,
-     lead_lag, end_time, threads, control))
+     i64 nodes, i64 longest, i64 h_size, i64 table, i64 stream, i64 time_aug, i64 lead_lag,
+     double end_time, int threads, i64 *control),
+    (grad, path, out, batch, length, dimension, count, nodes, longest, h_size, table, stream,
+     time_aug, lead_lag, end_time, threads, control))

@@ -317,6 +317,55 @@ def _coef(dimension: int, words: list[tuple[int, ...]], **flags: Any) -> list[Ca
     ]
 
 
+def _stream(dimension: int, degree: int, scalar_term: bool, **flags: Any) -> list[Case]:
+    per_step = 2 if flags.get("lead_lag") else 1
+    options = {**flags, "stream": True}
+    count = arraysig.sig_length(
+        dimension,
+        degree,
+        scalar_term=scalar_term,
+        **{k: v for k, v in flags.items() if k != "end_time"},
+    )
+
+    def prefixes(path: np.ndarray) -> list[np.ndarray]:
+        points = reference.augment(path, **flags)
+        return [points[: per_step * i + 1] for i in range(1, len(path))]
+
+    def expected(path: np.ndarray) -> np.ndarray:
+        rows = [reference.signature(p, degree, scalar_term=scalar_term) for p in prefixes(path)]
+        return np.array(rows).reshape(len(path) - 1, count)
+
+    def gradient(derivs: np.ndarray, path: np.ndarray) -> np.ndarray:
+        wanted = np.zeros(reference.augment(path, **flags).shape)
+        for row, prefix in zip(derivs, prefixes(path), strict=True):
+            wanted[: len(prefix)] += reference.signature_gradient(
+                prefix, row, degree, scalar_term=scalar_term
+            )
+        return reference.linear_adjoint(lambda x: reference.augment(x, **flags), path.shape, wanted)
+
+    id_ = f"stream,d={dimension},N={degree}" + ("," + _options(flags) if flags else "")
+    return [
+        Case(
+            f"sig[{id_}]",
+            lambda path, **kw: arraysig.sig(path, degree, scalar_term=scalar_term, **options, **kw),
+            lambda batch, length: ((*batch, length, dimension),),
+            expected,
+            (2,),
+            lambda path, derivs: arraysig.sig_backprop(path, None, derivs, degree, **options),
+        ),
+        Case(
+            f"sig_backprop[{id_}]",
+            lambda derivs, path, **kw: arraysig.sig_backprop(
+                path, None, derivs, degree, **options, **kw
+            ),
+            lambda batch, length: ((*batch, length - 1, count), (*batch, length, dimension)),
+            gradient,
+            (2, 2),
+            tolerance=200.0,
+        ),
+    ]
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -332,6 +381,9 @@ CASES: list[Case] = [
         _coef(3, [(0, 1, 1), (2,), (0, 1, 1), (), (0, 1, 2, 2), (1, 0)]),
         _coef(2, [(4, 0, 3), (1, 4)], **_FLAGS[3]),
         _coef(1, [(0, 0, 0)]),
+        _stream(3, 3, False),
+        _stream(2, 2, True, **_FLAGS[3]),
+        _stream(2, 0, True),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

@@ -150,7 +150,7 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
     ("name", "flag"),
     [
         (n, f)
-        for f in ("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes")
+        for f in ("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes", "stream")
         for n in having(f)
     ],
 )

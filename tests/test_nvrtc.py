@@ -89,9 +89,10 @@ def _tensors() -> Iterator[tuple[str, Case]]:
 def _coefficients() -> Iterator[tuple[str, Case]]:
     for count, (batch, length), flag in itertools.product((1, 300), SIZES, (False, True)):
         words = tuple(n for i in range(count) for n in (4, i % 3, i % 7, i % 5, i % 2))
-        attrs = (words, flag, flag, 1.0, 1)
+        attrs = (words, flag, flag, flag, 1.0, 1)
+        plan = OPS["sig_coef"].plan((batch, length, 8), *attrs)
         yield "sig_coef", Case(((batch, length, 8),), attrs)
-        yield "sig_coef_vjp", Case(((batch, count), (batch, length, 8)), attrs)
+        yield "sig_coef_vjp", Case((plan.outs[0].shape, (batch, length, 8)), attrs)
 
 
 def grid() -> dict[str, list[Case]]:

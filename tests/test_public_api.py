@@ -11,13 +11,37 @@ import arraysig
 
 FUNCTIONS = [name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))]
 SIGNATURES = {
+    "extract_sig_coef": "(sig, words, dimension, *, time_aug=False, lead_lag=False, "
+    "scalar_term=False)",
+    "idx_to_word": "(idx, alphabet_size, *, scalar_term=False)",
+    "is_lyndon": "(word)",
+    "linear_sig": "(displacement, dimension, degree, *, scalar_term=False, n_jobs=1)",
+    "linear_sig_backprop": "(derivs, displacement, dimension, degree, *, n_jobs=1)",
+    "lyndon_words": "(alphabet_size, max_length)",
+    "lyndon_words_of_length": "(alphabet_size, length)",
     "sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, scalar_term=False, "
-    "n_jobs=1)",
+    "stream=False, n_jobs=1)",
     "sig_backprop": "(path, sig, sig_derivs, degree, *, time_aug=False, lead_lag=False, "
+    "end_time=1.0, stream=False, n_jobs=1)",
+    "sig_coef": "(path, words, *, time_aug=False, lead_lag=False, end_time=1.0, prefixes=False, "
+    "n_jobs=1)",
+    "sig_coef_backprop": "(path, words, coefs, derivs, *, time_aug=False, lead_lag=False, "
     "end_time=1.0, n_jobs=1)",
+    "sig_combine": "(sig1, sig2, dimension, degree, *, time_aug=False, lead_lag=False, n_jobs=1)",
+    "sig_combine_backprop": "(deriv, sig1, sig2, dimension, degree, *, time_aug=False, "
+    "lead_lag=False, n_jobs=1)",
+    "sig_inverse": "(sig, dimension, degree, *, time_aug=False, lead_lag=False, n_jobs=1)",
+    "sig_inverse_backprop": "(derivs, sig, dimension, degree, *, time_aug=False, lead_lag=False, "
+    "n_jobs=1)",
+    "sig_join": "(sig, displacement, dimension, degree, *, prepend=False, n_jobs=1)",
+    "sig_join_backprop": "(d_out, sig, displacement, dimension, degree, *, prepend=False, "
+    "n_jobs=1)",
     "sig_length": "(dimension, degree, *, time_aug=False, lead_lag=False, scalar_term=False)",
     "transform_path": "(path, *, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1)",
     "transform_path_backprop": "(derivs, *, time_aug=False, lead_lag=False, n_jobs=1)",
+    "word_to_idx": "(word, alphabet_size, *, scalar_term=False)",
+    "words": "(alphabet_size, max_length)",
+    "words_of_length": "(alphabet_size, length)",
 }
 
 
@@ -26,6 +50,10 @@ def bare(function: object) -> str:
     signature = inspect.signature(function)  # type: ignore[arg-type]
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     return str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+
+
+def test_every_function_has_its_signature_here() -> None:
+    assert set(SIGNATURES) == set(FUNCTIONS) - {"show_config", "signature"}
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

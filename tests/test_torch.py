@@ -91,6 +91,7 @@ def _unlike(case: Case) -> bool:
         "transform_path[d=2,time_aug,lead_lag,end_time=-0.5]",
         "transform_path_backprop[d=2,lead_lag]",
         "sig_coef[2 words,d=2,time_aug,lead_lag,end_time=-0.5]",
+        "sig[stream,d=3,N=3]",
         "sig_combine[d=2,N=4,scalar_term,second]",
         "sig_join[d=3,N=3,prepend]",
         "sig_inverse[d=3,N=3]",
@@ -192,8 +193,8 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "sig": lambda a: (a(2, 5, 3), 3, True, True, 1.5, True, 1),
     "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
-    "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, 1.5, 1),
-    "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, True, 1.0, 1),
+    "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, True, 1.5, 1),
+    "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, False, True, 1.0, 1),
     "tensor_product": lambda a: (a(2, 13), a(2, 13), 3, 2, 1, 0, True, 1),
     "tensor_contract_right": lambda a: (a(2, 12), a(2, 12), 3, 2, 1, False, 1),
     "tensor_contract_left": lambda a: (a(2, 12), a(2, 12), 3, 2, 0, False, 1),
@@ -261,6 +262,10 @@ SECOND: dict[str, Callable[[Any], Any]] = {
     ),
     "sig_coef": lambda x: arraysig.sig_coef(x, [(0, 1, 1), (), (1,), (0, 1, 1), (1, 0)]),
     "sig_coef, augmented": lambda x: arraysig.sig_coef(x, [(2, 0), (1, 2, 1)], time_aug=True),
+    "sig, stream": lambda x: arraysig.sig(x, 3, stream=True),
+    "sig, stream, augmented": lambda x: arraysig.sig(
+        x, 2, stream=True, time_aug=True, lead_lag=True, scalar_term=True
+    ),
     "linear_sig": lambda x: arraysig.linear_sig(x, 2, 3),
     "sig_join": lambda x: arraysig.sig_join(arraysig.sig(x, 2), x[..., 0, :], 2, 2),
     "sig_join, prepend": lambda x: arraysig.sig_join(

@@ -39,6 +39,10 @@ end_time : float, default 1.0
 scalar_term : bool, default False
     Put the coefficient of the empty word, which is 1, in front.
 """,
+    "stream": """
+stream : bool, default False
+    All prefixes of the path: row i belongs to the path up to point i + 1.
+""",
     "n_jobs": """
 n_jobs : int, default 1
     CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.

@@ -34,9 +34,9 @@ def encoded(words: Sequence[Word]) -> tuple[int, ...]:
     return tuple([number for word in words for number in (len(word), *word)])
 
 
-def all_words(channels: int, degree: int) -> tuple[int, ...]:
-    """What `encoded` would give for all words of length 1 to `degree`, in short."""
-    return (_ALL, channels, degree)
+def all_words(channels: int, degree: int, empty: bool = False) -> tuple[int, ...]:
+    """What `encoded` would give for all words to length `degree`, in short."""
+    return (_ALL, channels, degree, 0 if empty else 1)
 
 
 def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
@@ -56,8 +56,8 @@ def decoded(numbers: Sequence[int]) -> list[Word]:
     [(1,), (1, 0), (0, 1)]
     """
     if numbers and numbers[0] == _ALL:
-        letters = range(numbers[1])
-        return [w for k in range(numbers[2]) for w in itertools.product(letters, repeat=k + 1)]
+        letters, levels = range(numbers[1]), range(numbers[3], numbers[2] + 1)
+        return [word for k in levels for word in itertools.product(letters, repeat=k)]
     if numbers and numbers[0] == _TANGENT:
         channels, rest = numbers[1], decoded(numbers[2:])
         return [(*w[:i], w[i] + channels, *w[i + 1 :]) for w in rest for i in range(len(w))]
@@ -76,31 +76,58 @@ def lengths(numbers: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(length, len(list(run))) for length, run in runs]
 
 
+def _tree(numbers: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Parent (-1 for the empty word), last letter and length of every prefix; prefix of each word.
+
+    Shorter prefixes come first, those of one length in lexicographic order.
+    """
+    if numbers and numbers[0] == _ALL:
+        channels, degree, least = numbers[1:]
+        sizes = [channels**k for k in range(1, degree + 1)]
+        before = [-1, *np.cumsum([0, *sizes]).tolist()]  # prefixes that are shorter than the parent
+        words = [np.arange(size, dtype=np.int64) for size in sizes]
+        parent = [before[k] + word // channels for k, word in enumerate(words)]
+        letters = [word % channels for word in words]
+        length = [np.full(size, k + 1) for k, size in enumerate(sizes)]
+        chosen = np.arange(least - 1, sum(sizes), dtype=np.int64)
+        none = [np.zeros(0, dtype=np.int64)]
+        return (*(np.concatenate(none + x) for x in (parent, letters, length)), chosen)
+    given = decoded(numbers)
+    found = sorted({w[:k] for w in given for k in range(1, len(w) + 1)}, key=lambda w: (len(w), w))
+    index = {prefix: i for i, prefix in enumerate(found)}
+    columns = (
+        [index.get(p[:-1], -1) for p in found],
+        [p[-1] for p in found],
+        [len(p) for p in found],
+        [index.get(w, -1) for w in given],
+    )
+    return tuple(np.array(column, dtype=np.int64) for column in columns)
+
+
 @functools.lru_cache(256)
 def prefixes(numbers: tuple[int, ...], channels: int) -> Prefixes:
-    """The distinct prefixes of words, shorter ones first; layout in coefficients.cu."""
-    words = decoded(numbers)
-    found = sorted({w[:k] for w in words for k in range(1, len(w) + 1)}, key=lambda w: (len(w), w))
-    index = {prefix: i for i, prefix in enumerate(found)}
-    parent = np.array([index.get(p[:-1], -1) for p in found], dtype=np.int64)
-    height = np.zeros(len(found) + 1, dtype=np.int64)  # the last is that of the empty word
-    for i in range(len(found) - 1, -1, -1):
-        height[parent[i]] = max(height[parent[i]], height[i] + 1)
-    longest = int(height[-1])
-    own = longest + np.cumsum(height[:-1]) - height[:-1]  # H of the empty word comes first
-    above = np.where(parent < 0, 0, own[parent] if len(found) else 0)
-    letters = np.array([p[-1] for p in found], dtype=np.int64)
-    lengths = np.array([len(p) for p in found], dtype=np.int64)
+    """The distinct prefixes of words; layout in coefficients.cu."""
+    parent, letters, length, chosen = _tree(numbers)
+    nodes, longest = len(parent), int(length.max(initial=0))
+    starts = np.searchsorted(length, np.arange(1, longest + 2))
+    height = np.zeros(nodes, dtype=np.int64)
+    for k in range(longest - 1, 0, -1):
+        level = slice(starts[k], starts[k + 1])
+        np.maximum.at(height, parent[level], height[level] + 1)
+    own = longest + np.cumsum(height) - height  # H of the empty word comes first
+    above = np.zeros(nodes, dtype=np.int64)
+    above[parent >= 0] = own[parent[parent >= 0]]
     table = np.concatenate(
         [
-            np.stack([above, letters, height[:-1], own], axis=1).ravel(),
-            np.array([index.get(w, -1) for w in words], dtype=np.int64),
-            np.searchsorted(parent, np.arange(len(found)), "left"),
-            np.searchsorted(parent, np.arange(len(found)), "right"),
-            np.searchsorted(lengths, np.arange(1, longest + 2)),
+            np.stack([above, letters, height, own], axis=1).ravel(),
+            chosen,
+            np.searchsorted(parent, np.arange(nodes), "left"),
+            np.searchsorted(parent, np.arange(nodes), "right"),
+            starts,
             np.argsort(letters, kind="stable"),
             np.searchsorted(np.sort(letters), np.arange(channels + 1)),
+            np.argsort(chosen, kind="stable"),
+            np.searchsorted(np.sort(chosen), np.arange(nodes + 1)),
         ]
     ).astype(np.int64)
-    h_size = longest + int(height[:-1].sum())
-    return Prefixes((len(words), len(found), longest, h_size, Table(table)))
+    return Prefixes((len(chosen), nodes, longest, longest + int(height.sum()), Table(table)))

@@ -4,12 +4,15 @@
  *   sig_coef      path (batch, length, dimension) -> out (batch, count)
  *   sig_coef_vjp  grad (batch, count), path       -> out (batch, length, dimension)
  *
+ * and with `stream` those of all prefixes of the path: (batch, length - 1, count) for (batch,
+ * count).
  * The recurrences stand in ckernels/coefficients.inc.c. Threads share the prefixes of one length,
  * which need those one letter shorter; backwards every prefix gathers from its continuations, so
  * that sums have one order. `table` (arraysig/_core/tables.py) is
  *     prefixes (nodes, 4), words (count), first continuation (nodes), end of them (nodes),
  *     first prefix of each length (longest + 1), prefixes by letter (nodes), where each letter
- *     starts there (channels + 1).
+ *     starts there (channels + 1), words by prefix (count), where each prefix starts there
+ *     (nodes + 1).
  * `memory` of a block is shared, or where that is too small a part of `scratch`.
  */
 #include "real.h"
@@ -21,7 +24,7 @@ struct Prefix {
 
 struct Prefixes {
     const Prefix *prefix;
-    const i64 *words, *begin, *end, *length, *by_letter, *letter;
+    const i64 *words, *begin, *end, *length, *by_letter, *letter, *by_prefix, *first_word;
     i64 count, nodes, longest, h_size;
 };
 
@@ -32,7 +35,8 @@ struct Path {
     REAL end_time;
 };
 
-AS_FN Prefixes prefixes_of(const i64 *table, i64 count, i64 nodes, i64 longest, i64 h_size)
+AS_FN Prefixes prefixes_of(const i64 *table, i64 channels, i64 count, i64 nodes, i64 longest,
+                           i64 h_size)
 {
     Prefixes p;
     p.prefix = (const Prefix *)table;
@@ -42,11 +46,35 @@ AS_FN Prefixes prefixes_of(const i64 *table, i64 count, i64 nodes, i64 longest, 
     p.length = p.end + nodes;
     p.by_letter = p.length + longest + 1;
     p.letter = p.by_letter + nodes;
+    p.by_prefix = p.letter + channels + 1;
+    p.first_word = p.by_prefix + count;
     p.count = count;
     p.nodes = nodes;
     p.longest = longest;
     p.h_size = h_size;
     return p;
+}
+
+/* Whether a step ends at a point of the path as given, and which raw step that is. */
+AS_FN bool ends_raw_step(const Path &path, i64 step) { return !path.lead_lag || step % 2 == 1; }
+AS_FN i64 raw_step(const Path &path, i64 step) { return path.lead_lag ? step / 2 : step; }
+
+AS_FN void write_row(const Prefixes &p, const REAL *state, REAL *row)
+{
+    for (i64 w = threadIdx.x; w < p.count; w += blockDim.x)
+        row[w] = p.words[w] < 0 ? (REAL)1 : state[p.words[w]];
+}
+
+/* Adds the adjoint of a row of the result to that of S. */
+AS_FN void read_row(const Prefixes &p, const REAL *row, REAL *bar)
+{
+    for (i64 i = threadIdx.x; i < p.nodes; i += blockDim.x) {
+        REAL sum = bar[i];
+        for (i64 w = p.first_word[i]; w < p.first_word[i + 1]; w++)
+            sum += row[p.by_prefix[w]];
+        bar[i] = sum;
+    }
+    __syncthreads();
 }
 
 /* z = increment `step` of the augmented path. */
@@ -93,10 +121,10 @@ AS_FN void coef_start(const Prefixes &p, REAL *inverse, REAL *h, REAL *state)
 extern "C" __global__ void sig_coef(const REAL *path, REAL *out, const i64 *table, REAL *scratch,
                                     i64 batch, i64 length, i64 dimension, i64 points, i64 channels,
                                     i64 lead_lag, REAL end_time, i64 count, i64 nodes, i64 longest,
-                                    i64 h_size)
+                                    i64 h_size, i64 stream)
 {
     extern __shared__ __align__(16) unsigned char shared[];
-    const Prefixes p = prefixes_of(table, count, nodes, longest, h_size);
+    const Prefixes p = prefixes_of(table, channels, count, nodes, longest, h_size);
     const i64 size = nodes + h_size + channels + longest + 2;
     REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
     REAL *h = state + nodes, *z = h + h_size, *inverse = z + channels;
@@ -107,9 +135,11 @@ extern "C" __global__ void sig_coef(const REAL *path, REAL *out, const i64 *tabl
         for (i64 step = 0; step < points - 1; step++) {
             load_step(x, step, z);
             coef_step(p, z, inverse, state, state, h);
+            if (stream && ends_raw_step(x, step))
+                write_row(p, state, out + (b * (length - 1) + raw_step(x, step)) * count);
         }
-        for (i64 w = threadIdx.x; w < count; w += blockDim.x)
-            out[b * count + w] = p.words[w] < 0 ? (REAL)1 : state[p.words[w]];
+        if (!stream)
+            write_row(p, state, out + b * count);
     }
 }
 
@@ -145,10 +175,10 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
                                         const i64 *table, REAL *scratch, REAL *states, i64 batch,
                                         i64 length, i64 dimension, i64 points, i64 channels,
                                         i64 lead_lag, REAL end_time, i64 count, i64 nodes,
-                                        i64 longest, i64 h_size, i64 chunk)
+                                        i64 longest, i64 h_size, i64 stream, i64 chunk)
 {
     extern __shared__ __align__(16) unsigned char shared[];
-    const Prefixes p = prefixes_of(table, count, nodes, longest, h_size);
+    const Prefixes p = prefixes_of(table, channels, count, nodes, longest, h_size);
     const i64 size = 4 * nodes + 2 * h_size + channels + longest + 2;
     REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
     REAL *bar = state + nodes, *next = bar + nodes, *move_bar = next + nodes;
@@ -166,10 +196,8 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
         for (i64 q = threadIdx.x; q < points * channels; q += blockDim.x)
             adjoint[q] = 0;
         __syncthreads();
-        if (threadIdx.x == 0) /* words may repeat: one thread adds */
-            for (i64 w = 0; w < count; w++)
-                if (p.words[w] >= 0)
-                    bar[p.words[w]] += grad[b * count + w];
+        if (!stream)
+            read_row(p, grad + b * count, bar);
         for (i64 step = 0; step < steps; step++) {
             if (step % chunk == 0)
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
@@ -189,6 +217,8 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
             }
             for (i64 step = last - 1; step >= first; step--) {
                 load_step(x, step, z);
+                if (stream && ends_raw_step(x, step))
+                    read_row(p, grad + (b * (length - 1) + raw_step(x, step)) * count, bar);
                 coef_step(p, z, inverse, inside + (step - first) * nodes, state, h);
                 coef_step_back(p, z, inverse, h, bar, next, h_bar, move_bar);
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)

@@ -14,6 +14,7 @@ from .transforms import augmented, transform_path, transform_path_vjp
 def _plan(
     path: Shape,
     words: tuple[int, ...],
+    stream: bool,
     time_aug: bool,
     lead_lag: bool,
     end_time: float,
@@ -24,7 +25,8 @@ def _plan(
     walked = prefixes(tuple(words), int(channels))
     count = math.prod(batch)
     work = count * points * (walked[1] + walked[3])
-    return Plan((Spec((*batch, walked[0])),), (count, length, dimension, *walked), work)
+    rows = (length - 1,) if stream else ()
+    return Plan((Spec((*batch, *rows, walked[0])),), (count, length, dimension, *walked), work)
 
 
 def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
@@ -43,6 +45,7 @@ def _launch(
     outs: Any,
     plan: Plan,
     words: Any,
+    stream: bool,
     time_aug: bool,
     lead_lag: bool,
     end_time: float,
@@ -62,7 +65,8 @@ def _launch(
         chunks = -(-(points - 1) // chunk)
         extra.append(gpu.scratch((blocks * ((chunks + chunk + 1) * nodes + points * channels),)))
     sizes = (batch, length, dimension, points, channels, int(lead_lag), gpu.real(end_time))
-    args = (*ins, *outs, gpu.constant(table.array), *extra, *sizes, count, nodes, longest, h_size)
+    walked = (count, nodes, longest, h_size, int(stream))
+    args = (*ins, *outs, gpu.constant(table.array), *extra, *sizes, *walked)
     gpu.launch(
         gpu.source("coefficients.cu"),
         "sig_coef_vjp" if backward else "sig_coef",
@@ -78,21 +82,25 @@ def _launch(
 # letter there is the one of h. So derivatives are coefficients again, of twice as many channels.
 
 
-def _joint(path: Any, tangent: Any, flags: tuple[Any, ...], n_jobs: int) -> tuple[Any, int]:
-    """The augmented path with its tangent beside it, and the channels of one of them."""
-    time_aug, lead_lag, end_time = flags
+def _joint(path: Any, tangent: Any, words: Any, flags: tuple[Any, ...]) -> tuple[Any, Any, int]:
+    """The augmented path with its tangent beside it, attributes for it, and channels of one."""
+    stream, time_aug, lead_lag, end_time, n_jobs = flags
     if time_aug or lead_lag:
         path = transform_path(path, time_aug, lead_lag, end_time, n_jobs)
         tangent = transform_path(tangent, time_aug, lead_lag, 0.0, n_jobs)
-    return concat([path, tangent]), path.shape[-1]
+    channels = path.shape[-1]
+    attrs = (tangent_words(words, channels), stream, False, False, 0.0, n_jobs)
+    return concat([path, tangent]), attrs, channels
 
 
 def tangent_of_coef(path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
     """Derivative of the coefficients of `words` along `tangent`."""
-    *augmentation, n_jobs = flags
-    joint, channels = _joint(path, tangent, tuple(augmentation), n_jobs)
-    terms = sig_coef(joint, tangent_words(words, channels), False, False, 0.0, n_jobs)
-    batch, at = tuple(path.shape[:-2]), 0
+    stream, _, lead_lag, _, _ = flags
+    joint, attrs, _ = _joint(path, tangent, words, flags)
+    terms = sig_coef(joint, *attrs)
+    if stream and lead_lag:
+        terms = terms[..., 1::2, :]  # after whole steps of the path as given
+    batch, at = tuple(terms.shape[:-1]), 0
     sums = [zeros(terms, (*batch, 0))]
     for letters, count in lengths(words):
         block = terms[..., at : at + count * letters].reshape((*batch, count, letters))
@@ -103,21 +111,22 @@ def tangent_of_coef(path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
 
 def gradient_of_tangent(grad: Any, path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
     """Gradient of <grad, `tangent_of_coef`> with respect to the path: a Hessian by a vector."""
-    *augmentation, n_jobs = flags
-    joint, channels = _joint(path, tangent, tuple(augmentation), n_jobs)
-    batch, at = tuple(path.shape[:-2]), 0
+    stream, time_aug, lead_lag, _, n_jobs = flags
+    joint, attrs, channels = _joint(path, tangent, words, flags)
+    batch, at = tuple(grad.shape[:-1]), 0
     spread = [zeros(grad, (*batch, 0))]
     for letters, count in lengths(words):
-        block = grad[..., at : at + count]
-        copies = concat([block[..., None]] * letters) if letters else block[..., None][..., :0]
+        block = grad[..., at : at + count, None]
+        copies = concat([block] * letters) if letters else block[..., :0]
         spread.append(copies.reshape((*batch, count * letters)))
         at += count
-    attrs = (tangent_words(words, channels), False, False, 0.0, n_jobs)
-    result = sig_coef_vjp(concat(spread), joint, *attrs)[..., :channels]
-    time_aug, lead_lag, _ = augmentation
-    if time_aug or lead_lag:
-        result = transform_path_vjp(result, time_aug, lead_lag, n_jobs)
-    return result
+    terms = concat(spread)
+    if stream and lead_lag:
+        rows, width = terms.shape[-2:]
+        both = concat([zeros(terms, tuple(terms.shape)), terms])
+        terms = both.reshape((*batch[:-1], 2 * rows, width))
+    result = sig_coef_vjp(terms, joint, *attrs)[..., :channels]
+    return transform_path_vjp(result, time_aug, lead_lag, n_jobs)
 
 
 def _vjp_of_vjp(saved: Any, grads: Any, words: Any, *flags: Any) -> tuple[Any, Any]:
@@ -136,7 +145,7 @@ def _jvp_of_vjp(saved: Any, tangents: Any, words: Any, *flags: Any) -> tuple[Any
     )
 
 
-_ATTRS = "int[] words, bool time_aug, bool lead_lag, float end_time, int n_jobs"
+_ATTRS = "int[] words, bool stream, bool time_aug, bool lead_lag, float end_time, int n_jobs"
 
 sig_coef_vjp: Op = Op(
     "sig_coef_vjp",

@@ -50,7 +50,7 @@ def _as_words(path: Any, attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple
     """All words, the attributes that `sig_coef` has too, and whether there is a scalar term."""
     degree, time_aug, lead_lag, end_time, scalar_term, n_jobs = attrs
     channels = augmented(1, path.shape[-1], time_aug, lead_lag)[1]
-    return all_words(channels, degree), (time_aug, lead_lag, end_time, n_jobs), scalar_term
+    return all_words(channels, degree), (False, time_aug, lead_lag, end_time, n_jobs), scalar_term
 
 
 def _tangent(path: Any, tangent: Any, attrs: tuple[Any, ...]) -> Any:
