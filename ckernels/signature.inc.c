@@ -257,7 +257,7 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
     int status = AS_OK;
     if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
         AS_T(sig_of_displacement)(&plan, path, out, control);
-    else if (degree == 2 && dimension >= AS_LANES)
+    else if (degree == 2 && dimension >= AS_DEGREE2_CHANNELS)
         status = AS_T(degree2)(&plan, NULL, path, out, control);
     else {
         AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);

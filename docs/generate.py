@@ -1,0 +1,143 @@
+"""Pages of the documentation that are made of data: support, API, benchmarks."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pathlib
+from typing import Any
+
+import arraysig
+from arraysig._core.op import OPS
+
+GROUPS = {
+    "Signatures": [
+        "sig",
+        "sig_backprop",
+        "sig_length",
+        "sig_coef",
+        "sig_coef_backprop",
+        "extract_sig_coef",
+    ],
+    "Tensor algebra": [
+        "sig_combine",
+        "sig_combine_backprop",
+        "sig_join",
+        "sig_join_backprop",
+        "linear_sig",
+        "linear_sig_backprop",
+        "sig_inverse",
+        "sig_inverse_backprop",
+    ],
+    "Paths": ["transform_path", "transform_path_backprop"],
+    "Words": [
+        "words",
+        "words_of_length",
+        "word_to_idx",
+        "idx_to_word",
+        "lyndon_words",
+        "lyndon_words_of_length",
+        "is_lyndon",
+    ],
+    "Configuration": ["show_config"],
+}
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def api() -> str:
+    """All public functions, from their docstrings."""
+    named = {name for names in GROUPS.values() for name in names}
+    missing = set(arraysig.__all__) - named - {"signature"}
+    if missing:
+        raise ValueError(f"docs/generate.py: no group has {sorted(missing)}")
+    parts = ["API\n===\n", "``signature`` is another name of ``sig``.\n"]
+    for group, names in GROUPS.items():
+        parts.append(f"{group}\n{'-' * len(group)}\n")
+        parts += [f".. autofunction:: arraysig.{name}\n" for name in names]
+    return "\n".join(parts)
+
+
+def support() -> str:
+    """Which operation runs where, and which derivatives it has: read off the rows."""
+    rows = []
+    for name, op in sorted(OPS.items()):
+        gradient = "yes" if op.vjp else "-"
+        forward = "yes" if op.jvp else "-"
+        rows.append([f"`{name}`", "C", "C", "CUDA", "CUDA", gradient, forward])
+    head = ["operation", "NumPy", "Torch, processor", "CuPy", "Torch, CUDA", "reverse", "forward"]
+    functions = []
+    for names in GROUPS.values():
+        for name in names:
+            parameters = inspect.signature(getattr(arraysig, name)).parameters
+            if "n_jobs" not in parameters or name.endswith("_backprop"):
+                continue
+            back = name + "_backprop"
+            functions.append([f"`{name}`", f"`{back}`" if hasattr(arraysig, back) else "-"])
+    return (
+        "# Support\n\n"
+        "Functions take arrays of every library; these have a gradient for NumPy and CuPy, and\n"
+        "are differentiable in Torch:\n\n"
+        + table(["function", "gradient for NumPy and CuPy"], functions)
+        + "\nThey are made of the following operations. Derivatives are those that Torch can ask"
+        " for,\nin reverse mode (`backward`, `torch.func.grad`) and in forward mode"
+        " (`torch.func.jvp`); an\noperation that lacked one would raise NotImplementedError.\n\n"
+        + table(head, rows)
+    )
+
+
+def _row(cell: dict[str, Any]) -> list[str]:
+    shape = ", ".join(str(n) for n in cell["cell"].values())
+    times = [f"{cell[k]:.3g}" for k in ("ours_ms", "peer_ms", "ratio")]
+    return [f"`{cell['op']}`", cell["dtype"], shape, *times]
+
+
+def benchmarks(folder: pathlib.Path) -> str:
+    """The tables of all reports in `folder`."""
+    parts = [
+        "# Benchmarks\n",
+        "Made by `python -m tests.bench`: both libraries on the same inputs in one process, "
+        "alternating; results are compared before they are timed. Shapes are batch, length, "
+        "dimension, degree. Quote ratios, not milliseconds: machines differ, and drift.\n",
+    ]
+    for path in sorted(folder.glob("*.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        versions = report["versions"]
+        parts += [
+            f"## {report['device']}, {report['isa']}\n",
+            f"{report['machine']['cpu']}, {report['threads']} threads, {report['date'][:10]}; "
+            f"pysiglib {versions['pysiglib']}, NumPy {versions['numpy']}, "
+            f"{versions['compiler']}.\n",
+            table(
+                ["operation", "dtype", "geometric mean of the ratios", "least", "at"],
+                [
+                    [
+                        f"`{s['op']}`",
+                        s["dtype"],
+                        f"{s['geometric_mean']:.3g}",
+                        f"{s['least']:.3g}",
+                        ", ".join(str(n) for n in s["least_cell"].values()),
+                    ]
+                    for s in report["summaries"]
+                ],
+            ),
+            table(
+                ["operation", "dtype", "shape", "arraysig, ms", "pysiglib, ms", "ratio"],
+                [_row(cell) for cell in report["cells"]],
+            ),
+        ]
+    return "\n".join(parts)
+
+
+def write(to: pathlib.Path, reports: pathlib.Path) -> None:
+    """Write all pages."""
+    for name, text in (
+        ("api.rst", api()),
+        ("support.md", support()),
+        ("benchmarks.md", benchmarks(reports)),
+    ):
+        (to / name).write_text(text, encoding="utf-8")
