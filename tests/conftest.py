@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 
 from .backends import BACKENDS, Backend
+
+# The same examples in every run: CI must not fail by chance.
+hypothesis.settings.register_profile("arraysig", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("arraysig")
 
 
 def _parameter(backend: Backend) -> object:

@@ -77,6 +77,66 @@ def sig_backprop_numbers(batch: int, length: int, d: int, degree: int) -> int:
     return batch * (2 * length * d + signature_length(d, degree))
 
 
+def sig_coef_flops(batch: int, length: int, d: int, words: int, letters: int) -> int:
+    """Useful floating point operations of `arraysig.sig_coef`, as if words shared no prefix."""
+    return 2 * batch * (length - 1) * words * letters * (letters + 1) // 2
+
+
+def sig_coef_backprop_flops(batch: int, length: int, d: int, words: int, letters: int) -> int:
+    """Useful floating point operations of its gradient: one walk, and its adjoint."""
+    return 3 * sig_coef_flops(batch, length, d, words, letters)
+
+
+def sig_coef_numbers(batch: int, length: int, d: int, words: int, letters: int) -> int:
+    """Numbers that `arraysig.sig_coef` must read or write."""
+    return batch * (length * d + words)
+
+
+def sig_coef_backprop_numbers(batch: int, length: int, d: int, words: int, letters: int) -> int:
+    """Numbers that its gradient must read or write."""
+    return batch * (2 * length * d + words)
+
+
+def sig_combine_flops(batch: int, d: int, degree: int) -> int:
+    """Useful floating point operations of a product of tensors: pairs of words, and two sums."""
+    return 2 * batch * sum((k + 1) * int(d**k) for k in range(1, degree + 1))
+
+
+def sig_combine_backprop_flops(batch: int, d: int, degree: int) -> int:
+    """Useful floating point operations of both adjoints of a product."""
+    return 2 * sig_combine_flops(batch, d, degree)
+
+
+def sig_combine_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that a product must read or write."""
+    return 3 * batch * signature_length(d, degree)
+
+
+def sig_combine_backprop_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that the adjoints of a product must read or write."""
+    return 5 * batch * signature_length(d, degree)
+
+
+def sig_join_flops(batch: int, d: int, degree: int) -> int:
+    """Useful floating point operations of a segment behind a path: Horner's form, level by level."""
+    return 2 * batch * sum((degree - k + 1) * int(d**k) for k in range(1, degree + 1))
+
+
+def sig_join_backprop_flops(batch: int, d: int, degree: int) -> int:
+    """Useful floating point operations of its gradient."""
+    return 3 * sig_join_flops(batch, d, degree)
+
+
+def sig_join_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that it must read or write."""
+    return batch * (2 * signature_length(d, degree) + d)
+
+
+def sig_join_backprop_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that its gradient must read or write."""
+    return batch * (3 * signature_length(d, degree) + 2 * d)
+
+
 def geometric_mean(values: Iterable[float]) -> float:
     """Geometric mean of positive numbers; ValueError if there are none."""
     logs = [math.log(v) for v in values]

@@ -102,6 +102,79 @@ SIG_CUDA: tuple[Cell, ...] = tuple(
     (256, 10000, d, degree) for d in (2, 4, 8, 16) for degree in (2, 3)
 )
 
+
+def random_words(cell: Cell) -> list[tuple[int, ...]]:
+    """As many words as the cell says, the same in every run."""
+    _, _, d, words, letters = cell
+    chosen = np.random.default_rng(1).integers(0, d, (words, letters))
+    return [tuple(int(letter) for letter in word) for word in chosen]
+
+
+def _coef_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    return {"path": brownian((*cell[:3], 0), rng)}
+
+
+def _coef_backprop_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    import arraysig
+
+    path = brownian((*cell[:3], 0), rng)
+    coefs = arraysig.sig_coef(path, random_words(cell), prefixes=True)  # what the peer wants
+    return {"path": path, "coefs": coefs, "derivs": rng.standard_normal(coefs.shape)}
+
+
+def _tensors(*names: str) -> Callable[[Cell, np.random.Generator], Arrays]:
+    """Inputs by name: tensors of the size of signatures; `v` is a displacement."""
+
+    def inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+        batch, d, degree = cell
+        words = formulas.signature_length(d, degree)
+        return {name: rng.standard_normal((batch, d if name == "v" else words)) for name in names}
+
+    return inputs
+
+
+def _group_row(
+    name: str,
+    inputs: tuple[str, ...],
+    call: Callable[[Any, Arrays, Cell, int], Any],
+) -> Row:
+    return Row(
+        name=name,
+        columns=("batch", "d", "degree"),
+        cells=((4096, 4, 4),),
+        quick=((9, 2, 3),),
+        cuda=(),
+        tiny=(2, 2, 2),
+        inputs=_tensors(*inputs),
+        call=call,
+        flops=getattr(formulas, f"{name}_flops"),
+        numbers=getattr(formulas, f"{name}_numbers"),
+        tolerance={"float32": 2e-5, "float64": 1e-13},
+        bars={("avx512", dtype): Bar(None, 1) for dtype in DTYPES},
+    )
+
+
+def _coef_row(
+    name: str,
+    inputs: Callable[[Cell, np.random.Generator], Arrays],
+    call: Callable[[Any, Arrays, Cell, int], Any],
+) -> Row:
+    return Row(
+        name=name,
+        columns=("batch", "length", "d", "words", "letters"),
+        cells=((256, 1000, 8, 64, 4),),
+        quick=((9, 30, 3, 5, 2),),
+        cuda=(),
+        tiny=(2, 3, 2, 2, 2),
+        inputs=inputs,
+        call=call,
+        flops=getattr(formulas, f"{name}_flops"),
+        numbers=getattr(formulas, f"{name}_numbers"),
+        tolerance={"float32": 5e-4, "float64": 1e-12},
+        bars={("avx512", dtype): Bar(None, 5) for dtype in DTYPES},
+    )
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         name="sig",
@@ -147,6 +220,44 @@ ROWS: tuple[Row, ...] = (
             ("cuda", "float32"): Bar(None, 1),
             ("cuda", "float64"): Bar(None, 1),
         },
+    ),
+    _coef_row(
+        "sig_coef",
+        _coef_inputs,
+        lambda lib, a, cell, n_jobs: lib.sig_coef(a["path"], random_words(cell), n_jobs=n_jobs),
+    ),
+    # The peer writes into the derivatives that it is given: both get a copy.
+    _coef_row(
+        "sig_coef_backprop",
+        _coef_backprop_inputs,
+        lambda lib, a, cell, n_jobs: lib.sig_coef_backprop(
+            a["path"], random_words(cell), a["coefs"], a["derivs"].copy(), n_jobs=n_jobs
+        ),
+    ),
+    _group_row(
+        "sig_combine",
+        ("a", "b"),
+        lambda lib, a, cell, n_jobs: lib.sig_combine(a["a"], a["b"], *cell[1:], n_jobs=n_jobs),
+    ),
+    # Gradients are two arrays; the first one is compared.
+    _group_row(
+        "sig_combine_backprop",
+        ("a", "b", "derivs"),
+        lambda lib, a, cell, n_jobs: lib.sig_combine_backprop(
+            a["derivs"], a["a"], a["b"], *cell[1:], n_jobs=n_jobs
+        )[0],
+    ),
+    _group_row(
+        "sig_join",
+        ("a", "v"),
+        lambda lib, a, cell, n_jobs: lib.sig_join(a["a"], a["v"], *cell[1:], n_jobs=n_jobs),
+    ),
+    _group_row(
+        "sig_join_backprop",
+        ("a", "v", "derivs"),
+        lambda lib, a, cell, n_jobs: lib.sig_join_backprop(
+            a["derivs"], a["a"], a["v"], *cell[1:], n_jobs=n_jobs
+        )[0],
     ),
 )
 
