@@ -136,7 +136,7 @@ def sig_combine_backprop(
     lead_lag: bool = False,
     n_jobs: int = 1,
 ) -> tuple[Any, Any]:
-    """Gradients of a function of `sig_combine` with respect to both signatures.
+    """Gradient of a function of `sig_combine` with respect to both signatures.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def sig_join_backprop(
     prepend: bool = False,
     n_jobs: int = 1,
 ) -> tuple[Any, Any]:
-    """Gradients of a function of `sig_join` with respect to signature and displacement.
+    """Gradient of a function of `sig_join` with respect to signature and displacement.
 
     Parameters
     ----------

@@ -231,6 +231,7 @@ def is_lyndon(word: Word) -> bool:
     Returns
     -------
     bool
+        Whether it is a Lyndon word.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def sig_combine_backprop_numbers(batch: int, d: int, degree: int) -> int:
 
 
 def sig_join_flops(batch: int, d: int, degree: int) -> int:
-    """Useful floating point operations of a segment behind a path: Horner's form, level by level."""
+    """Useful floating point operations of a path and one segment: Horner's form by levels."""
     return 2 * batch * sum((degree - k + 1) * int(d**k) for k in range(1, degree + 1))
 
 
