@@ -91,7 +91,7 @@ def support() -> str:
 
 
 def _row(cell: dict[str, Any]) -> list[str]:
-    shape = ", ".join(str(n) for n in cell["cell"].values())
+    shape = ", ".join(f"{name} {n}" for name, n in cell["cell"].items())
     times = [f"{cell[k]:.3g}" for k in ("ours_ms", "peer_ms", "ratio")]
     return [f"`{cell['op']}`", cell["dtype"], shape, *times]
 
@@ -101,8 +101,8 @@ def benchmarks(folder: pathlib.Path) -> str:
     parts = [
         "# Benchmarks\n",
         "Made by `python -m tests.bench`: both libraries on the same inputs in one process, "
-        "alternating; results are compared before they are timed. Shapes are batch, length, "
-        "dimension, degree. Quote ratios, not milliseconds: machines differ, and drift.\n",
+        "alternating; results are compared before they are timed. Quote ratios, not milliseconds: "
+        "machines differ, and drift.\n",
     ]
     for path in sorted(folder.glob("*.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def benchmarks(folder: pathlib.Path) -> str:
                         s["dtype"],
                         f"{s['geometric_mean']:.3g}",
                         f"{s['least']:.3g}",
-                        ", ".join(str(n) for n in s["least_cell"].values()),
+                        ", ".join(f"{name} {n}" for name, n in s["least_cell"].items()),
                     ]
                     for s in report["summaries"]
                 ],
