@@ -101,6 +101,8 @@ def open_paths(name: str) -> Paths:
         return _open_npy(name) if suffix == ".npy" else _read_csv(name)
     except OSError as error:
         raise BadFile(f"{name}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise BadFile(f"{name}: is not text in UTF-8") from None
 
 
 def _open_npy(name: str) -> Paths:

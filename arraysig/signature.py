@@ -189,7 +189,7 @@ def _streamed(
     """Attributes of `coefficients.sig_coef` for signatures of all prefixes of a path."""
     dimension = path.shape[-1]
     words = _length(name, dimension, degree, time_aug, lead_lag)
-    if words > 2**26:  # before a table of so many words is made
+    if words > 2**24:  # a table of 100 bytes for each is made of them
         raise MemoryError(f"{name}: a stream of signatures of {words} numbers each is too large")
     channels = dimension * (2 if lead_lag else 1) + time_aug
     return (all_words(channels, degree, scalar_term), True, time_aug, lead_lag, end_time, n_jobs)
@@ -480,7 +480,7 @@ def sig_coef_backprop(
 
     Notes
     -----
-    The cost is about four times that of `sig_coef`.
+    The cost is about six times that of `sig_coef`: walks forward for checkpoints, and one back.
 
     Examples
     --------

@@ -70,6 +70,7 @@ class FakeCupy(types.ModuleType):
         super().__init__("cupy")
         self.current = 0
         self.entered: list[int] = []
+        self.waits: list[int] = []
         self.static_shared = 0
         self.modules: list[FakeModule] = []
         self.launches: list[Launch] = []
@@ -77,10 +78,14 @@ class FakeCupy(types.ModuleType):
         self.emulator = EmulatedDevice(processors=processors)
         self.cuda = types.SimpleNamespace(
             Device=lambda ordinal: _Guard(self, ordinal),
+            get_current_stream=lambda: types.SimpleNamespace(synchronize=self._synchronize),
             runtime=types.SimpleNamespace(
                 getDevice=lambda: self.current, getDeviceProperties=self._properties
             ),
         )
+
+    def _synchronize(self) -> None:
+        self.waits.append(self.current)
 
     def _properties(self, ordinal: int) -> dict[str, Any]:
         assert ordinal in (0, 1)

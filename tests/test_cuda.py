@@ -13,6 +13,7 @@ import pytest
 from arraysig._core import cuda, dispatch
 from arraysig._core.cuda import CupyDevice, Launcher, Pointer, cupy_device
 from arraysig._core.dispatch import Memory
+from arraysig._ops.coefficients import sig_coef
 from arraysig._ops.transforms import transform_path, transform_path_vjp
 
 from .emulator.planted import PlantedSource, start
@@ -58,6 +59,21 @@ def test_values(cupy: FakeCupy, dtype: str, time: bool, lead_lag: bool) -> None:
     adjoint = transform_path_vjp(cupy.asarray(grad), time, lead_lag, 1)
     product = (sliced(other, time, lead_lag, 0.0) * grad).sum()
     assert (adjoint.values * other).sum() == pytest.approx(product, rel=1e-4)
+
+
+def test_tables_are_uploaded_once_per_device(cupy: FakeCupy) -> None:
+    """And waited for, since kernels may run on another stream than the copy."""
+    path, words = normal(2, 6, 3), (2, 0, 1, 1, 2)
+    attrs = (words, False, False, False, 1.0, 1)
+    expected = sig_coef(path, *attrs)
+    for device in (0, 0, 1):
+        cupy.current = device
+        array = cupy.asarray(path)
+        cupy.current = 0
+        got = sig_coef(array, *attrs)
+        assert got.device.id == device
+        np.testing.assert_allclose(got.values, expected, rtol=1e-5, atol=1e-6)
+    assert cupy.waits == [0, 1]
 
 
 def test_strided_arrays(cupy: FakeCupy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,7 @@ BAD: list[tuple[str, Any, tuple[str, ...], str]] = [
     ("in.npy", np.array([[{}]]), (), "must hold real numbers"),
     ("in.csv", b"", (), "has no points"),
     ("in.csv", b"a,b\n", (), "has no points"),
+    ("in.csv", b"\xff\xfe0,1\n", (), "is not text in UTF-8"),
     ("in.csv", b"0,1\n2\n", (), "point 1 has 1 numbers"),
     ("in.csv", b"0,1\n2,x\n", (), "point 1 is not a line of numbers"),
     ("in.npy", np.ones((3, 2)), ("--degree", "-1"), "--degree: must be a non-negative integer"),
@@ -116,7 +118,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("python -m arraysig sig: ")
-    assert __import__("re").search(message, done.stderr), done.stderr
+    assert re.search(message, done.stderr), done.stderr
     assert sorted(os.listdir(tmp_path)) == before
 
 

@@ -305,6 +305,14 @@ def test_third_derivatives(torch_xp: Backend, rng: np.random.Generator) -> None:
     torch.testing.assert_close(third, 6 * expected)
 
 
+def test_what_has_no_derivative_says_so_by_name() -> None:
+    from arraysig._core import torch_bridge
+    from arraysig._core.op import OPS
+
+    with pytest.raises(NotImplementedError, match="^arraysig: sig has no derivative$"):
+        torch_bridge._refusing(OPS["sig"], "derivative")()
+
+
 def test_raw_operators_refuse_what_they_would_detach(torch_xp: Backend) -> None:
     x = torch_xp.array(np.ones((4, 2)))
     expected = arraysig.sig(x, 2)

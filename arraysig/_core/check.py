@@ -28,8 +28,8 @@ def _identity(array: Any) -> Any:
     return array
 
 
-#: Type, dtype and layout of tensors that need neither conversion nor another look.
-_SEEN: set[tuple[Any, Any, Any]] = set()
+#: By type: dtype and layout of tensors that need neither conversion nor another look.
+_SEEN: dict[type, set[tuple[Any, Any]]] = {}
 
 
 def _alike(a: Any, b: Any) -> bool:
@@ -48,7 +48,7 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     if type(first) is np.ndarray and first.dtype in _PLAIN:  # the common case, quickly
         if all([type(a) is np.ndarray and a.dtype == first.dtype for a in named.values()]):
             return list(named.values()), _identity
-    if (type(first), getattr(first, "dtype", None), getattr(first, "layout", None)) in _SEEN:
+    if type(first) in _SEEN and (first.dtype, first.layout) in _SEEN[type(first)]:
         if all([_alike(a, first) for a in named.values()]):
             return list(named.values()), _identity
     libraries = {}
@@ -94,7 +94,7 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     results = [_native(a, lib, promoted[name]) for name, a in named.items()]
     dtype = dtype_name(first)
     if lib == "torch" and dtype in _NATIVE:
-        _SEEN.add((type(first), first.dtype, first.layout))
+        _SEEN.setdefault(type(first), set()).add((first.dtype, first.layout))
     if dtype in _HALF:
         return results, lambda result: cast(result, lib, dtype)
     return results, _identity

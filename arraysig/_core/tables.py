@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,10 +24,23 @@ class Table(int):
         return table
 
 
-class Prefixes(tuple[int, int, int, int, Table]):
-    """Words, distinct non-empty prefixes, letters of the longest, numbers of H, and the table."""
+class Prefixes(NamedTuple):
+    """What kernels get of a list of words.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    words : how many
+    nodes : distinct non-empty prefixes
+    longest : letters of the longest
+    h_size : numbers of H, see coefficients.inc.c
+    table : address of the table
+    """
+
+    words: int
+    nodes: int
+    longest: int
+    h_size: int
+    table: Table
 
 
 def encoded(words: Sequence[Word]) -> tuple[int, ...]:
@@ -40,7 +54,7 @@ def all_words(channels: int, degree: int, empty: bool = False) -> tuple[int, ...
 
 
 def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    """Every word once per letter, that letter raised by `channels`: derivatives, see `derive`."""
+    """Every word once per letter, that letter raised by `channels`: `_ops/coefficients.py`."""
     return (_TANGENT, channels, *numbers)
 
 
@@ -130,4 +144,4 @@ def prefixes(numbers: tuple[int, ...], channels: int) -> Prefixes:
             np.searchsorted(np.sort(chosen), np.arange(nodes + 1)),
         ]
     ).astype(np.int64)
-    return Prefixes((len(chosen), nodes, longest, longest + int(height.sum()), Table(table)))
+    return Prefixes(len(chosen), nodes, longest, longest + int(height.sum()), Table(table))

@@ -24,9 +24,9 @@ def _plan(
     points, channels = augmented(length, dimension, time_aug, lead_lag)
     walked = prefixes(tuple(words), int(channels))
     count = math.prod(batch)
-    work = count * points * (walked[1] + walked[3])
+    work = count * points * (walked.nodes + walked.h_size)
     rows = (length - 1,) if stream else ()
-    return Plan((Spec((*batch, *rows, walked[0])),), (count, length, dimension, *walked), work)
+    return Plan((Spec((*batch, *rows, walked.words)),), (count, length, dimension, *walked), work)
 
 
 def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
