@@ -161,7 +161,7 @@ def test_degree_two_of_every_width(
 def test_degree_two_in_parts(
     dimension: int, flags: dict[str, bool], rng: np.random.Generator
 ) -> None:
-    path = np.cumsum(rng.normal(size=(2, 9000, dimension)), axis=1) / 100
+    path = np.cumsum(rng.normal(size=(2, 20_000, dimension)), axis=1) / 100
     whole = arraysig.sig(path, 2, n_jobs=1, **flags)
     expected = arraysig.sig(arraysig.transform_path(path, **flags), 2)
     for got in (whole, arraysig.sig(path, 2, n_jobs=2, **flags)):
