@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from ._core import check
 from ._core.docs import documented
-from ._core.tables import all_words, encoded
+from ._core.namespace import beside_sums, contiguous
+from ._core.tables import all_words, count_nodes, encoded
 from ._ops import coefficients
 from ._ops import signature as ops
 from .words import check_word, position, tensor_length
@@ -91,6 +94,7 @@ def sig(
     lead_lag: bool = False,
     end_time: float = 1.0,
     scalar_term: bool = False,
+    correction: Any = None,
     stream: bool = False,
     n_jobs: int = 1,
 ) -> Any:
@@ -104,6 +108,7 @@ def sig(
     {lead_lag}
     {end_time}
     {scalar_term}
+    {correction}
     {stream}
     {n_jobs}
 
@@ -139,6 +144,12 @@ def sig(
     result, memory of a few times the result per thread is used; neither augmented paths nor
     signatures of prefixes are stored. NaN and infinities spread in their own path only.
 
+    With `correction` the factor of a segment is :math:`\exp(z_j + c_j)`, where :math:`c_j` has
+    levels 2 to m. The Itô signature of a semimartingale, for one, has
+    :math:`c_j = -\tfrac12 \mathrm{d}[x]_j` on level 2. The words are then cut into blocks of up to
+    m letters in all ways, and a path with the running sums of the corrections beside it is walked
+    over these words: that many times more are computed, and that path is stored.
+
     In Torch all derivatives exist, in reverse and forward mode. Those beyond the first cost
     ``degree + 1`` times the words, each: they are coefficients of twice as many channels. Equal
     calls give equal bits for equal `n_jobs` and instruction set.
@@ -160,8 +171,13 @@ def sig(
            [1., 6., 2.]])
     >>> arraysig.sig(path, 2, stream=True)[0]
     array([1. , 2. , 0.5, 1. , 1. , 2. ])
+    >>> arraysig.sig(path, 2, correction=np.array([-0.5, 0.0, 0.0, -0.5]))
+    array([ 3. ,  1. ,  3.5, -1. ,  4. , -0.5])
     """
-    (path,), restore = check.arrays("sig", path=path)
+    if correction is None:
+        (path,), restore = check.arrays("sig", path=path)
+    else:
+        (path, correction), restore = check.arrays("sig", path=path, correction=correction)
     check.path_shape("sig", "path", path.shape)
     degree = check.non_negative_int("sig", "degree", degree)
     time_aug = check.flag("sig", "time_aug", time_aug)
@@ -170,32 +186,53 @@ def sig(
     scalar_term = check.flag("sig", "scalar_term", scalar_term)
     stream = check.flag("sig", "stream", stream)
     n_jobs = check.n_jobs("sig", n_jobs)
-    if stream:
-        attrs = _streamed("sig", path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
-        return restore(coefficients.sig_coef(path, *attrs))
+    flags = (time_aug, lead_lag, end_time, n_jobs)
+    if stream or _is_given(correction):
+        walked = _by_words("sig", path, correction, degree, scalar_term, stream, *flags)
+        return restore(coefficients.sig_coef(*walked))
     return restore(ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs))
 
 
-def _streamed(
+def _is_given(correction: Any) -> bool:
+    return correction is not None and math.prod(correction.shape) > 0
+
+
+def _by_words(
     name: str,
     path: Any,
+    correction: Any,
     degree: int,
+    scalar_term: bool,
+    stream: bool,
     time_aug: bool,
     lead_lag: bool,
     end_time: float,
-    scalar_term: bool,
     n_jobs: int,
 ) -> tuple[Any, ...]:
-    """Attributes of `coefficients.sig_coef` for signatures of all prefixes of a path."""
-    dimension = path.shape[-1]
-    words = _length(name, dimension, degree, time_aug, lead_lag)
-    if words > 2**24:  # a table of 100 bytes for each is made of them
-        raise MemoryError(f"{name}: a stream of signatures of {words} numbers each is too large")
-    channels = dimension * (2 if lead_lag else 1) + time_aug
-    return (all_words(channels, degree, scalar_term), True, time_aug, lead_lag, end_time, n_jobs)
+    """Path and attributes of `coefficients.sig_coef` for whole signatures, or streams of them."""
+    _length(name, path.shape[-1], degree, time_aug, lead_lag)
+    letters, blocks, time = path.shape[-1] * (2 if lead_lag else 1) + time_aug, 1, False
+    if _is_given(correction):
+        blocks = check.correction(name, correction, path.shape, degree, lead_lag)
+        letters, time = path.shape[-1], time_aug
+        path = beside_sums(path, correction)
+    nodes = count_nodes(letters, degree, blocks, time)
+    if nodes > 2**24:  # a table of 100 bytes for each is made of them
+        raise MemoryError(f"{name}: a walk over {nodes} words for this `degree` is too large")
+    words = all_words(letters, degree, scalar_term, blocks, time)
+    return (path, words, stream, time_aug, lead_lag, end_time, n_jobs)
 
 
 signature = sig
+
+
+def _given_arrays(
+    name: str, optional: dict[str, Any], **required: Any
+) -> tuple[dict[str, Any], Callable[[Any], Any]]:
+    """`check.arrays` of those that are required or not None, by name."""
+    named = required | {k: v for k, v in optional.items() if v is not None}
+    arrays, restore = check.arrays(name, **named)
+    return dict(zip(named, arrays, strict=True)), restore
 
 
 @documented
@@ -208,6 +245,7 @@ def sig_backprop(
     time_aug: bool = False,
     lead_lag: bool = False,
     end_time: float = 1.0,
+    correction: Any = None,
     stream: bool = False,
     n_jobs: int = 1,
 ) -> Any:
@@ -228,6 +266,7 @@ def sig_backprop(
     {time_aug}
     {lead_lag}
     {end_time}
+    {correction}
     {stream}
     {n_jobs}
 
@@ -256,10 +295,9 @@ def sig_backprop(
            [ 0.,  4.]])
     """
     name = "sig_backprop"
-    named = {"path": path, "sig_derivs": sig_derivs}
-    if sig is not None:
-        named["sig"] = sig
-    (path, sig_derivs, *given), restore = check.arrays(name, **named)
+    optional = {"sig": sig, "correction": correction}
+    given, restore = _given_arrays(name, optional, path=path, sig_derivs=sig_derivs)
+    path, sig_derivs, correction = given["path"], given["sig_derivs"], given.get("correction")
     check.path_shape(name, "path", path.shape)
     degree = check.non_negative_int(name, "degree", degree)
     time_aug = check.flag(name, "time_aug", time_aug)
@@ -267,16 +305,18 @@ def sig_backprop(
     end_time = check.finite_real(name, "end_time", end_time)
     stream = check.flag(name, "stream", stream)
     n_jobs = check.n_jobs(name, n_jobs)
-    length = _length(name, path.shape[-1], degree, time_aug, lead_lag)
+    dimension = path.shape[-1]
+    length = _length(name, dimension, degree, time_aug, lead_lag)
     scalar_term = len(sig_derivs.shape) > 0 and sig_derivs.shape[-1] == length + 1
     rows = (path.shape[-2] - 1,) if stream else ()
     expected = (*path.shape[:-2], *rows, length + scalar_term)
     check.shape(name, "sig_derivs", sig_derivs.shape, expected)
-    for array in given:
-        check.shape(name, "sig", array.shape, expected)
-    if stream:
-        attrs = _streamed(name, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
-        return restore(coefficients.sig_coef_vjp(sig_derivs, path, *attrs))
+    check.shape(name, "sig", given.get("sig", sig_derivs).shape, expected)
+    flags = (time_aug, lead_lag, end_time, n_jobs)
+    if stream or _is_given(correction):
+        walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
+        gradient = coefficients.sig_coef_vjp(sig_derivs, *walked)
+        return restore(contiguous(gradient[..., :dimension]))
     return restore(
         ops.sig_vjp(sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
     )
@@ -493,10 +533,8 @@ def sig_coef_backprop(
            [ 0.,  4.]])
     """
     name = "sig_coef_backprop"
-    named = {"path": path, "derivs": derivs}
-    if coefs is not None:
-        named["coefs"] = coefs
-    (path, derivs, *given), restore = check.arrays(name, **named)
+    given, restore = _given_arrays(name, {"coefs": coefs}, path=path, derivs=derivs)
+    path, derivs = given["path"], given["derivs"]
     check.path_shape(name, "path", path.shape)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
@@ -505,9 +543,8 @@ def sig_coef_backprop(
     chosen = _words(name, words, path.shape[-1] * (2 if lead_lag else 1) + time_aug)
     longer = _with_prefixes(chosen)
     batch = tuple(path.shape[:-2])
-    for array in given:
-        if tuple(array.shape) != (*batch, len(longer)):
-            check.shape(name, "coefs", array.shape, (*batch, len(chosen)))
+    if coefs is not None and tuple(given["coefs"].shape) != (*batch, len(longer)):
+        check.shape(name, "coefs", given["coefs"].shape, (*batch, len(chosen)))
     if tuple(derivs.shape) == (*batch, len(longer)):
         chosen = longer
     check.shape(name, "derivs", derivs.shape, (*batch, len(chosen)))

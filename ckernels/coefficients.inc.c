@@ -4,15 +4,15 @@
  *   grad (batch, count), path       -> out (batch, length, dimension)
  *
  * and with `stream` those of all prefixes of the path: (batch, length - 1, count) for (batch,
- * count).
+ * count). Each is a coefficient, or a sum of several.
  *
  * `table` (arraysig/_core/tables.py) lists the distinct prefixes, shorter ones first, four
  * numbers each: where the h of its parent starts, its last letter, its height (letters of the
- * longest continuation), where its own h starts; then for each word its prefix, -1 for the empty
- * one. With increment z, as in signature_walk.inc.c but step by step,
- *     H_m(ua) = S(ua) + z_a H_{m+1}(u) / (m + 1),  m = 1 .. height,     S(ua) += z_a H_1(u),
- * H(empty word) = 1. Backwards, with bars for adjoints, children before parents:
- *     zbar_a += H_1(u) Sbar(ua) + sum over m of H_{m+1}(u) Hbar_m(ua) / (m + 1),
+ * longest continuation), where its own h starts; then where the terms of each sum start (count +
+ * 1), and the prefix of each term, -1 for the empty word. With increment z, as in
+ * signature_walk.inc.c but step by step, H_m(ua) = S(ua) + z_a H_{m+1}(u) / (m + 1),  m = 1 ..
+ * height,     S(ua) += z_a H_1(u), H(empty word) = 1. Backwards, with bars for adjoints, children
+ * before parents: zbar_a += H_1(u) Sbar(ua) + sum over m of H_{m+1}(u) Hbar_m(ua) / (m + 1),
  *     Hbar_1(u) += z_a Sbar(ua),  Hbar_{m+1}(u) += z_a Hbar_m(ua) / (m + 1),
  *     Sbar(ua) += sum over m of Hbar_m(ua).
  * Lanes are paths. The gradient keeps S at the starts of chunks, and of all steps of one chunk;
@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     SIG_VJP_JOB paths; /* plan, path, grad, out: what the gradient of signatures has too */
     const AS_T(prefix) * prefixes;
-    const i64 *words; /* prefix of each word */
+    const i64 *starts, *terms; /* of the sums */
     i64 count, nodes, longest, h_size;
     i64 chunks, block;
     int stream;
@@ -127,8 +127,13 @@ static void AS_T(coef_write)(const COEF_JOB *job, const SIG_LANES *lanes, const 
                              const VEC *state, i64 step)
 {
     const i64 stride = AS_T(coef_row)(job, lanes, 1, step) - AS_T(coef_row)(job, lanes, 0, step);
-    for (i64 w = 0; w < job->count; ++w)
-        s->row[w] = job->words[w] < 0 ? AS_T(all_lanes)(1) : state[job->words[w]];
+    const i64 *term = job->terms, *starts = job->starts;
+    for (i64 w = 0; w < job->count; ++w) {
+        VEC sum = {0};
+        for (const i64 *end = job->terms + starts[w + 1]; term < end; ++term)
+            sum += *term < 0 ? AS_T(all_lanes)(1) : state[*term];
+        s->row[w] = sum;
+    }
     AS_T(store_lanes)(s->row, job->count, (int)lanes->count, stride,
                       job->paths.out + AS_T(coef_row)(job, lanes, 0, step));
 }
@@ -141,9 +146,11 @@ static void AS_T(coef_read)(const COEF_JOB *job, const SIG_LANES *lanes, const C
     for (i64 l = 0; l < AS_LANES; ++l)
         rows[l] = job->paths.grad + AS_T(coef_row)(job, lanes, l < lanes->count ? l : 0, step);
     AS_T(load_lanes)(rows, job->count, 0, s->row);
+    const i64 *term = job->terms, *starts = job->starts;
     for (i64 w = 0; w < job->count; ++w)
-        if (job->words[w] >= 0)
-            s->bar[job->words[w]] += s->row[w];
+        for (const i64 *end = job->terms + starts[w + 1]; term < end; ++term)
+            if (*term >= 0)
+                s->bar[*term] += s->row[w];
 }
 
 /* S at the end of chunk i from that at its start. */
@@ -281,7 +288,8 @@ static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL
     COEF_JOB job = {
         .paths = {.plan = &plan, .grad = grad, .path = path, .out = out, .control = control},
         .prefixes = prefixes,
-        .words = (const i64 *)(prefixes + nodes),
+        .starts = (const i64 *)(prefixes + nodes),
+        .terms = (const i64 *)(prefixes + nodes) + count + 1,
         .count = count,
         .nodes = nodes,
         .longest = longest,

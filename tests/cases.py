@@ -366,6 +366,47 @@ def _stream(dimension: int, degree: int, scalar_term: bool, **flags: Any) -> lis
     ]
 
 
+def _correction(dimension: int, degree: int, levels: int, **flags: Any) -> list[Case]:
+    width = sum(dimension**k for k in range(2, levels + 1))
+    count = arraysig.sig_length(
+        dimension,
+        degree,
+        time_aug=flags.get("time_aug", False),
+        scalar_term=flags.get("scalar_term", False),
+    )
+    back = {k: v for k, v in flags.items() if k != "scalar_term"}
+
+    def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
+        return (*batch, length, dimension), (*batch, length - 1, width)
+
+    id_ = f"correction to {levels},d={dimension},N={degree}"
+    id_ += "," + _options(flags) if flags else ""
+    return [
+        Case(
+            f"sig[{id_}]",
+            lambda path, c, **kw: arraysig.sig(path, degree, correction=c, **flags, **kw),
+            shapes,
+            lambda path, c: reference.signature(path, degree, correction=c, **flags),
+            (2, 2),
+            lambda path, c, derivs: arraysig.sig_backprop(
+                path, None, derivs, degree, correction=c, **back
+            ),
+        ),
+        Case(
+            f"sig_backprop[{id_}]",
+            lambda path, c, derivs, **kw: arraysig.sig_backprop(
+                path, None, derivs, degree, correction=c, **back, **kw
+            ),
+            lambda batch, length: (*shapes(batch, length), (*batch, count)),
+            lambda path, c, derivs: reference.gradient(
+                lambda x: reference.signature(x, degree, correction=c, **flags), path, derivs
+            ),
+            (2, 2, 1),
+            tolerance=200.0,
+        ),
+    ]
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -384,6 +425,9 @@ CASES: list[Case] = [
         _stream(3, 3, False),
         _stream(2, 2, True, **_FLAGS[3]),
         _stream(2, 0, True),
+        _correction(2, 4, 3),
+        _correction(2, 3, 2, time_aug=True, end_time=2.5, scalar_term=True),
+        _correction(1, 4, 4),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

@@ -51,13 +51,44 @@ def signature(
     lead_lag: bool = False,
     end_time: Any = 1,
     scalar_term: bool = False,
+    correction: np.ndarray | None = None,
 ) -> np.ndarray:
-    """exp(z_1) (x) ... (x) exp(z_m) of one path (length, dimension)."""
+    """exp(z_1) (x) ... (x) exp(z_m) of one path (length, dimension).
+
+    Levels 2 and higher of z_t are row t of `correction`.
+    """
+    dimension = path.shape[1]
     path = augment(path, time_aug, lead_lag, end_time)
     levels = exponential(path[0] * 0, degree)
-    for increment in path[1:] - path[:-1]:
-        levels = product(levels, exponential(increment, degree))
+    for t, increment in enumerate(path[1:] - path[:-1]):
+        factor = exponential(increment, degree)
+        if correction is not None:
+            row = correction[t] if correction.ndim > 1 else correction
+            factor = exponential_of_tensor(increment, row, dimension, degree)
+        levels = product(levels, factor)
     return np.concatenate(levels if scalar_term else [levels[0][:0], *levels[1:]])
+
+
+def exponential_of_tensor(
+    increment: np.ndarray, row: np.ndarray, dimension: int, degree: int
+) -> list[np.ndarray]:
+    """Exp of a tensor with first level `increment`, and in the first letters `row` above it."""
+    channels = len(increment)
+    tensor = [level * 0 for level in exponential(increment, degree)]
+    if degree:
+        tensor[1] = increment
+    for level in range(2, degree + 1):
+        block = tensor[level].reshape((channels,) * level)
+        if len(row):
+            block[(slice(dimension),) * level] = row[: dimension**level].reshape(
+                (dimension,) * level
+            )
+        row = row[dimension**level :]
+    power = total = exponential(increment * 0, degree)
+    for k in range(1, degree + 1):
+        power = [level / k for level in product(power, tensor)]
+        total = [a + b for a, b in zip(total, power, strict=True)]
+    return total
 
 
 def batched(function: Any, *arrays: np.ndarray, ranks: Sequence[int], **options: Any) -> np.ndarray:
@@ -79,6 +110,16 @@ def linear_adjoint(function: Any, shape: tuple[int, ...], derivs: np.ndarray) ->
         unit[index] = 1
         gradient[index] = np.sum((function(unit) - origin) * derivs)
     return gradient
+
+
+def gradient(function: Any, array: np.ndarray, derivs: np.ndarray) -> np.ndarray:
+    """Gradient of <derivs, function> by imaginary steps, which cancel nothing."""
+    result, step = np.zeros(array.shape), 1e-100
+    for index in np.ndindex(*array.shape):
+        moved = array.astype(complex)
+        moved[index] += 1j * step
+        result[index] = np.sum(function(moved).imag / step * derivs)
+    return result
 
 
 def signature_gradient(

@@ -257,6 +257,55 @@ def test_long_signatures_of_one_channel(xp: Backend) -> None:
     np.testing.assert_allclose(xp.numpy(arraysig.sig(path, 100)), powers, rtol=1e-13)
 
 
+CORRECTED = having("correction")
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+@pytest.mark.parametrize(
+    ("correction", "error", "message"),
+    [
+        ([0.0] * 4, TypeError, "`correction` must be a NumPy, CuPy or Torch array, got list"),
+        (np.ones(4, dtype="float32"), ValueError, "arrays must have one dtype, .*float32"),
+        (np.ones(4, dtype=complex), TypeError, "`correction` must have a real floating .*complex"),
+        (np.ones(()), ValueError, r"`correction` must have rows of 2\*\*2 .*got shape \(\)"),
+        (np.ones(3), ValueError, r"`correction` must have rows .* m <= 2, got shape \(3,\)"),
+        (np.ones(12), ValueError, r"`correction` must have rows .*got shape \(12,\)"),
+        (np.ones((2, 4)), ValueError, r"`correction` must have shape .*\(3, 4\).*got \(2, 4\)"),
+        (np.ones((1, 3, 4)), ValueError, r"`correction` must have shape .*got \(1, 3, 4\)"),
+    ],
+    ids=str,
+)
+def test_corrections_that_do_not_fit(
+    name: str, correction: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{name}: {message}"):
+        call(name, correction=correction)
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_corrections_that_are_not_defined(name: str, xp: Backend) -> None:
+    correction = xp.array(np.ones(4))
+    given = {k: xp.array(v) for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
+    for change in ({"degree": 1}, {"lead_lag": True}):
+        length = arraysig.sig_length(2, **{"degree": 2, **change})
+        sig_derivs = {"sig_derivs": xp.array(np.ones(length))} if "sig_derivs" in given else {}
+        with pytest.raises(ValueError, match=f"^{name}: `correction` .*{next(iter(change))}"):
+            call(name, **{**given, **sig_derivs, **change, "correction": correction})
+        call(name, **{**given, **sig_derivs, **change, "correction": correction[:0]})
+    if xp.library == "torch":
+        with pytest.raises(NotImplementedError, match=f"^{name}: `correction` has no derivative"):
+            call(name, **given, correction=correction.requires_grad_())
+
+
+def test_streams_and_corrections_of_too_many_words(xp: Backend) -> None:
+    path = xp.array(np.ones((3, 2)))
+    for options in ({"stream": True}, {"correction": path[:, :2].reshape(-1)[:4]}):
+        with pytest.raises(MemoryError, match=r"^sig: a walk over \d+ words for this `degree`"):
+            arraysig.sig(path, 30, **options)
+        with pytest.raises(ValueError, match=r"^sig: .*overflow"):
+            arraysig.sig(path, 64, **options)
+
+
 @pytest.mark.parametrize("name", ["sig_coef", "sig_coef_backprop"])
 @pytest.mark.parametrize(
     ("words", "error"),

@@ -119,6 +119,61 @@ def test_channels_that_repeat_and_rotations(problem: Any) -> None:
     )
 
 
+@given(problems(), st.data())
+def test_zero_is_no_correction(problem: Any, data: Any) -> None:
+    path, degree = problem
+    d, degree = path.shape[-1], degree + 2
+    path = path[..., :2]
+    levels = data.draw(st.integers(2, degree))
+    zero = np.zeros(
+        (*path.shape[:-2], path.shape[-2] - 1, sum(min(d, 2) ** k for k in range(2, levels + 1)))
+    )
+    plain = arraysig.sig(path, degree)
+    for correction in (zero, zero[0], zero[0, 0], zero[:0]):
+        close(arraysig.sig(path, degree, correction=correction), plain)
+
+
+def hermite(x: np.ndarray, variance: np.ndarray, degree: int) -> list[np.ndarray]:
+    """Iterated Ito integrals of a martingale x against itself: H_k(x, <x>) / k!."""
+    levels = [np.ones_like(x), x]
+    for k in range(2, degree + 1):
+        levels.append((x * levels[-1] - variance * levels[-2]) / k)
+    return levels[1:]
+
+
+@given(problems())
+def test_ito_lift_of_one_channel_is_made_of_hermite_polynomials(problem: Any) -> None:
+    path, _ = problem
+    path, degree = path[..., :1], 5
+    squares = np.diff(path, axis=-2) ** 2  # any variance of the steps will do
+    ito = arraysig.sig(path, degree, correction=-squares / 2)
+    expected = hermite(path[:, -1, 0] - path[:, 0, 0], squares.sum(axis=(-2, -1)), degree)
+    close(ito, np.stack(expected, axis=-1))
+
+
+@given(problems(least=3))
+def test_ito_lift_to_degree_2_is_a_sum_over_left_points(problem: Any) -> None:
+    path, _ = problem
+    d, steps = path.shape[-1], np.diff(path, axis=-2)
+    squares = steps[..., :, None] * steps[..., None, :]
+    ito = arraysig.sig(path, 2, correction=-squares.reshape(*squares.shape[:-2], -1) / 2)
+    left = path[:, :-1] - path[:, :1]
+    close(ito[:, d:], np.einsum("bti,btj->bij", left, steps).reshape(len(path), -1))
+
+
+@given(problems(), st.floats(-1, 1, allow_subnormal=False))
+def test_corrections_of_segments_in_a_row_add_up(problem: Any, value: float) -> None:
+    path, _ = problem
+    d, count = path.shape[-1], path.shape[-2] - 1
+    straight = path[:, :1] + np.linspace(0, 1, count + 1)[:, None] * (path[:, -1:] - path[:, :1])
+    row = np.linspace(value, 1, d * d + d**3)
+    ends = straight[:, [0, -1]]  # increments and corrections of all segments commute
+    close(
+        arraysig.sig(straight, 4, time_aug=True, correction=row / count),
+        arraysig.sig(ends, 4, time_aug=True, correction=row),
+    )
+
+
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_expected_signature_of_brownian_motion(dimension: int, rng: np.random.Generator) -> None:
     count, steps, degree = 20_000, 100, 4
@@ -131,3 +186,9 @@ def test_expected_signature_of_brownian_motion(dimension: int, rng: np.random.Ge
     error = signatures.std(axis=0) / count**0.5
     # sums of squares of steps vary, which adds terms of the order of a step at even levels
     assert np.all(np.abs(signatures.mean(axis=0) - expected) < 5 * error + 2 / steps)
+    # Ito integrals have expectation 0
+    correction = -np.eye(dimension).ravel() / (2 * steps)
+    ito = arraysig.sig(increments.cumsum(axis=1), degree, correction=correction)
+    error = ito.std(axis=0) / count**0.5
+    assert np.all(np.abs(ito.mean(axis=0)) < 5 * error + 2 / steps)
+    assert np.abs(ito.mean(axis=0)).max() < np.abs(signatures.mean(axis=0)).max() / 4

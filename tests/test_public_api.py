@@ -20,9 +20,9 @@ SIGNATURES = {
     "lyndon_words": "(alphabet_size, max_length)",
     "lyndon_words_of_length": "(alphabet_size, length)",
     "sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, scalar_term=False, "
-    "stream=False, n_jobs=1)",
+    "correction=None, stream=False, n_jobs=1)",
     "sig_backprop": "(path, sig, sig_derivs, degree, *, time_aug=False, lead_lag=False, "
-    "end_time=1.0, stream=False, n_jobs=1)",
+    "end_time=1.0, correction=None, stream=False, n_jobs=1)",
     "sig_coef": "(path, words, *, time_aug=False, lead_lag=False, end_time=1.0, prefixes=False, "
     "n_jobs=1)",
     "sig_coef_backprop": "(path, words, coefs, derivs, *, time_aug=False, lead_lag=False, "

@@ -140,6 +140,41 @@ def shape(function: str, name: str, got: tuple[int, ...], expected: tuple[int, .
         )
 
 
+def correction(
+    function: str, array: Any, path: tuple[int, ...], degree: int, lead_lag: bool
+) -> int:
+    """Shape of a correction for `path`; returns the highest level that it has terms of."""
+    *batch, length, dimension = path
+    got = tuple(array.shape)
+    if lead_lag:
+        raise ValueError(f"{function}: `correction` can not be combined with `lead_lag`, got True")
+    if degree < 2:
+        raise ValueError(f"{function}: `correction` needs a `degree` of at least 2, got {degree}")
+    if getattr(array, "requires_grad", False):
+        raise NotImplementedError(
+            f"{function}: `correction` has no derivative, got a tensor that requires grad; "
+            "pass correction.detach()"
+        )
+    width, widths = 0, {}
+    for level in range(2, degree + 1):
+        width += dimension**level
+        widths[width] = level
+        if got and width >= got[-1]:
+            break
+    if not got or got[-1] not in widths:
+        raise ValueError(
+            f"{function}: `correction` must have rows of {dimension}**2 + ... + {dimension}**m "
+            f"numbers, 2 <= m <= {degree}, got shape {got}"
+        )
+    rows = (length - 1, got[-1])
+    if got not in ((got[-1],), rows, (*batch, *rows)):
+        raise ValueError(
+            f"{function}: `correction` must have shape {(got[-1],)}, {rows} or {(*batch, *rows)} "
+            f"for `path` of shape {tuple(path)}, got {got}"
+        )
+    return widths[got[-1]]
+
+
 def _integer(function: str, name: str, value: Any) -> int:
     """An integer of Python or NumPy; bools are not integers."""
     if type(value) is int:

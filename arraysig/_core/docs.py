@@ -39,6 +39,14 @@ end_time : float, default 1.0
 scalar_term : bool, default False
     Put the coefficient of the empty word, which is 1, in front.
 """,
+    "correction": """
+correction : array or None, default None
+    Terms of levels 2 to m, ``2 <= m <= degree``, that the tensor logarithm of each segment has
+    beside the increment: rows of ``dimension**2 + ... + dimension**m`` numbers, words in
+    lexicographic order. Of shape (row,), one row for all segments, (length - 1, row), or
+    (..., length - 1, row). The time channel has none. Not with `lead_lag`, and constant: a tensor
+    that requires grad is refused. An empty array is no correction.
+""",
     "stream": """
 stream : bool, default False
     All prefixes of the path: row i belongs to the path up to point i + 1.

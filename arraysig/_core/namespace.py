@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -71,15 +72,38 @@ def contiguous(array: Any) -> Any:
     return array if array.flags.c_contiguous else array.copy(order="C")
 
 
-def concat(arrays: Sequence[Any]) -> Any:
-    """Arrays side by side along the last axis; differentiable in Torch."""
-    return array_api_compat.array_namespace(*arrays).concat(list(arrays), axis=-1)
+def _functions(array: Any) -> Any:
+    """The module with the functions of the library of `array`, so that compilers can follow."""
+    if library(array) == "torch":
+        return sys.modules["torch"]
+    return array_api_compat.array_namespace(array)
+
+
+def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
+    """Arrays side by side along an axis; differentiable in Torch."""
+    return _functions(arrays[0]).concat(list(arrays), axis)
 
 
 def zeros(like: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of the library, dtype and device of `like`."""
-    xp = array_api_compat.array_namespace(like)
-    return xp.zeros(shape, dtype=like.dtype, device=array_api_compat.device(like))
+    return _functions(like).zeros(shape, dtype=like.dtype, device=like.device)
+
+
+def beside_sums(path: Any, increments: Any) -> Any:
+    """Paths with more channels beside theirs: sums of `increments`, which are broadcast.
+
+    Sums are made in float64, so that only the points are rounded.
+    """
+    xp = _functions(path)
+    lib: Any = library(path)
+    *batch, length, _ = path.shape
+    channels = increments.shape[-1]
+    if increments.ndim == 1:
+        increments = xp.broadcast_to(increments, (length - 1, channels))
+    sums = cast(cast(increments, lib, "float64").cumsum(-2), lib, dtype_name(path))
+    start = zeros(path, (*increments.shape[:-2], 1, channels))
+    points = xp.broadcast_to(concat([start, sums], -2), (*batch, length, channels))
+    return concat([path, points])
 
 
 def segment(displacement: Any) -> Any:

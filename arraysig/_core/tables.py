@@ -25,103 +25,182 @@ class Table(int):
 
 
 class Prefixes(NamedTuple):
-    """What kernels get of a list of words.
+    """What kernels get of sums of words.
 
     Attributes
     ----------
-    words : how many
+    sums : how many
     nodes : distinct non-empty prefixes
     longest : letters of the longest
     h_size : numbers of H, see coefficients.inc.c
     table : address of the table
     """
 
-    words: int
+    sums: int
     nodes: int
     longest: int
     h_size: int
     table: Table
 
 
+# Which coefficients an op computes is an attribute, a tuple of integers. They are sums over words,
+# of one word each unless said otherwise.
+
+
 def encoded(words: Sequence[Word]) -> tuple[int, ...]:
-    """Words as integers, an attribute of the ops: each its length, then its letters."""
+    """Words one by one: each its length, then its letters."""
     return tuple([number for word in words for number in (len(word), *word)])
 
 
-def all_words(channels: int, degree: int, empty: bool = False) -> tuple[int, ...]:
-    """What `encoded` would give for all words to length `degree`, in short."""
-    return (_ALL, channels, degree, 0 if empty else 1)
+def all_words(
+    letters: int, degree: int, empty: bool = False, blocks: int = 1, time: bool = False
+) -> tuple[int, ...]:
+    """All words to length `degree`, in the order of signatures; the first may be the empty one.
+
+    With `blocks` of 2 or more each stands for the sum over the ways to cut it into blocks of up to
+    so many letters. Blocks of several letters are letters themselves: ``letters`` single ones, then
+    the words of length 2, of length 3, and so on. With `time` there is one single letter more,
+    which words have after the others, but blocks of several do not; it is the last letter.
+    """
+    return (_ALL, letters, degree, int(empty), blocks, int(time))
+
+
+def count_nodes(letters: int, degree: int, blocks: int, time: bool) -> int:
+    """Distinct prefixes of `all_words` cut into blocks."""
+    counts = [1]
+    for k in range(1, degree + 1):
+        longer = [letters**b * counts[k - b] for b in range(1, min(blocks, k) + 1)]
+        counts.append(sum(longer) + time * counts[k - 1])
+    return sum(counts) - 1
 
 
 def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    """Every word once per letter, that letter raised by `channels`: `_ops/coefficients.py`."""
+    """For each word the sum over its letters of the word with that letter raised by `channels`."""
     return (_TANGENT, channels, *numbers)
 
 
 _ALL, _TANGENT = -1, -2
 
 
-def decoded(numbers: Sequence[int]) -> list[Word]:
-    """The words that integers stand for.
+class _Tree(NamedTuple):
+    """All prefixes, shorter ones first, those of one length in lexicographic order; and sums.
+
+    Attributes
+    ----------
+    parent : of each prefix, without its last letter; -1 for the empty word
+    letter : the last one of each prefix
+    length : letters of each prefix
+    terms : prefixes whose coefficients are summed, -1 for the empty word
+    starts : where the terms of each sum start, and their number
+    """
+
+    parent: np.ndarray
+    letter: np.ndarray
+    length: np.ndarray
+    terms: np.ndarray
+    starts: np.ndarray
+
+
+def _blocks(letters: int, blocks: int, time: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Length of each block, and the word that it is as a number."""
+    base = letters + time
+    lengths, values = [], []
+    for b in range(1, blocks + 1):
+        digits = np.indices((letters,) * b).reshape(b, -1)
+        values.append(base ** np.arange(b - 1, -1, -1) @ digits)
+        lengths.append(np.full(letters**b, b))
+    if time:
+        values.append(np.array([letters]))
+        lengths.append(np.array([1]))
+    return np.concatenate(lengths), np.concatenate(values)
+
+
+def _tree_of_all(letters: int, degree: int, empty: bool, blocks: int, time: bool) -> _Tree:
+    size, value = _blocks(letters, blocks, time)
+    base = letters + time
+    before = np.cumsum([-1] + [base**k for k in range(degree + 1)])  # words that are shorter
+    columns = [np.zeros((4, 0), dtype=np.int64)]
+    parents = np.array([[-1], [0], [0]])  # prefix, letters of its word, and that word as a number
+    nodes = 0
+    while parents.size:
+        parents = parents[:, parents[1] < degree]
+        at, letter = np.nonzero(parents[1][:, None] + size <= degree)
+        length = parents[1][at] + size[letter]
+        word = parents[2][at] * base ** size[letter] + value[letter]
+        columns.append(
+            np.stack(
+                [parents[0][at], letter, np.full(len(at), len(columns)), before[length] + word]
+            )
+        )
+        parents = np.stack([nodes + np.arange(len(at)), length, word])
+        nodes += len(at)
+    parent, letter, count, word = np.concatenate(columns, axis=1)
+    terms = np.argsort(word, kind="stable")
+    starts = np.searchsorted(word[terms], np.arange(before[-1] + 1))
+    if empty:
+        terms, starts = np.insert(terms, 0, -1), np.insert(starts + 1, 0, 0)
+    return _Tree(parent, letter, count, terms, starts)
+
+
+def _words(tree: _Tree) -> list[Word]:
+    """Every prefix as a word."""
+    words: list[Word] = []
+    for parent, letter in zip(tree.parent.tolist(), tree.letter.tolist(), strict=True):
+        words.append((*(words[parent] if parent >= 0 else ()), letter))
+    return [*words, ()]  # at last that of prefix -1
+
+
+def decoded(numbers: Sequence[int]) -> list[list[Word]]:
+    """The words of each sum that integers stand for.
 
     >>> decoded((2, 0, 1, 0, 1, 3))
-    [(0, 1), (), (3,)]
+    [[(0, 1)], [()], [(3,)]]
+    >>> decoded(all_words(1, 3, blocks=2))
+    [[(0,)], [(1,), (0, 0)], [(0, 1), (1, 0), (0, 0, 0)]]
     >>> decoded(tangent_words(all_words(1, 2), 1))
-    [(1,), (1, 0), (0, 1)]
+    [[(1,)], [(1, 0), (0, 1)]]
     """
     if numbers and numbers[0] == _ALL:
-        letters, levels = range(numbers[1]), range(numbers[3], numbers[2] + 1)
-        return [word for k in levels for word in itertools.product(letters, repeat=k)]
+        tree = _tree(tuple(numbers))
+        words = _words(tree)
+        return [[words[i] for i in tree.terms[a:b]] for a, b in itertools.pairwise(tree.starts)]
     if numbers and numbers[0] == _TANGENT:
         channels, rest = numbers[1], decoded(numbers[2:])
-        return [(*w[:i], w[i] + channels, *w[i + 1 :]) for w in rest for i in range(len(w))]
-    words, at = [], 0
+        return [
+            [(*w[:i], w[i] + channels, *w[i + 1 :]) for w in words for i in range(len(w))]
+            for words in rest
+        ]
+    sums, at = [], 0
     while at < len(numbers):
         end = at + 1 + numbers[at]
-        words.append(tuple(numbers[at + 1 : end]))
+        sums.append([tuple(numbers[at + 1 : end])])
         at = end
-    return words
+    return sums
 
 
-@functools.lru_cache(256)
-def lengths(numbers: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Runs of words of one length: that length, and how many there are."""
-    runs = itertools.groupby(len(word) for word in decoded(numbers))
-    return [(length, len(list(run))) for length, run in runs]
-
-
-def _tree(numbers: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Parent (-1 for the empty word), last letter and length of every prefix; prefix of each word.
-
-    Shorter prefixes come first, those of one length in lexicographic order.
-    """
+def _tree(numbers: tuple[int, ...]) -> _Tree:
     if numbers and numbers[0] == _ALL:
-        channels, degree, least = numbers[1:]
-        sizes = [channels**k for k in range(1, degree + 1)]
-        before = [-1, *np.cumsum([0, *sizes]).tolist()]  # prefixes that are shorter than the parent
-        words = [np.arange(size, dtype=np.int64) for size in sizes]
-        parent = [before[k] + word // channels for k, word in enumerate(words)]
-        letters = [word % channels for word in words]
-        length = [np.full(size, k + 1) for k, size in enumerate(sizes)]
-        chosen = np.arange(least - 1, sum(sizes), dtype=np.int64)
-        none = [np.zeros(0, dtype=np.int64)]
-        return (*(np.concatenate(none + x) for x in (parent, letters, length)), chosen)
+        letters, degree, empty, blocks, time = numbers[1:]
+        return _tree_of_all(letters, degree, bool(empty), blocks, bool(time))
     given = decoded(numbers)
-    found = sorted({w[:k] for w in given for k in range(1, len(w) + 1)}, key=lambda w: (len(w), w))
+    words = [word for terms in given for word in terms]
+    found = sorted({w[:k] for w in words for k in range(1, len(w) + 1)}, key=lambda w: (len(w), w))
     index = {prefix: i for i, prefix in enumerate(found)}
+    index[()] = -1
     columns = (
-        [index.get(p[:-1], -1) for p in found],
+        [index[p[:-1]] for p in found],
         [p[-1] for p in found],
         [len(p) for p in found],
-        [index.get(w, -1) for w in given],
+        [index[w] for w in words],
+        [0, *itertools.accumulate(len(terms) for terms in given)],
     )
-    return tuple(np.array(column, dtype=np.int64) for column in columns)
+    return _Tree(*(np.array(column, dtype=np.int64) for column in columns))
 
 
 @functools.lru_cache(256)
 def prefixes(numbers: tuple[int, ...], channels: int) -> Prefixes:
     """The distinct prefixes of words; layout in coefficients.cu."""
-    parent, letters, length, chosen = _tree(numbers)
+    parent, letters, length, terms, sums = _tree(numbers)
     nodes, longest = len(parent), int(length.max(initial=0))
     starts = np.searchsorted(length, np.arange(1, longest + 2))
     height = np.zeros(nodes, dtype=np.int64)
@@ -131,17 +210,19 @@ def prefixes(numbers: tuple[int, ...], channels: int) -> Prefixes:
     own = longest + np.cumsum(height) - height  # H of the empty word comes first
     above = np.zeros(nodes, dtype=np.int64)
     above[parent >= 0] = own[parent[parent >= 0]]
+    by_prefix = np.argsort(terms, kind="stable")
     table = np.concatenate(
         [
             np.stack([above, letters, height, own], axis=1).ravel(),
-            chosen,
+            sums,
+            terms,
             np.searchsorted(parent, np.arange(nodes), "left"),
             np.searchsorted(parent, np.arange(nodes), "right"),
             starts,
             np.argsort(letters, kind="stable"),
             np.searchsorted(np.sort(letters), np.arange(channels + 1)),
-            np.argsort(chosen, kind="stable"),
-            np.searchsorted(np.sort(chosen), np.arange(nodes + 1)),
+            np.searchsorted(sums, by_prefix, "right") - 1,
+            np.searchsorted(np.sort(terms), np.arange(nodes + 1)),
         ]
     ).astype(np.int64)
-    return Prefixes(len(chosen), nodes, longest, longest + int(height.sum()), Table(table))
+    return Prefixes(len(sums) - 1, nodes, longest, longest + int(height.sum()), Table(table))

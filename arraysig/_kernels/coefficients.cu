@@ -5,14 +5,14 @@
  *   sig_coef_vjp  grad (batch, count), path       -> out (batch, length, dimension)
  *
  * and with `stream` those of all prefixes of the path: (batch, length - 1, count) for (batch,
- * count).
+ * count). Each is a coefficient, or a sum of several.
  * The recurrences stand in ckernels/coefficients.inc.c. Threads share the prefixes of one length,
  * which need those one letter shorter; backwards every prefix gathers from its continuations, so
  * that sums have one order. `table` (arraysig/_core/tables.py) is
- *     prefixes (nodes, 4), words (count), first continuation (nodes), end of them (nodes),
- *     first prefix of each length (longest + 1), prefixes by letter (nodes), where each letter
- *     starts there (channels + 1), words by prefix (count), where each prefix starts there
- *     (nodes + 1).
+ *     prefixes (nodes, 4), first term of each sum (count + 1), prefixes of the terms (terms),
+ *     first continuation (nodes), end of them (nodes), first prefix of each length (longest + 1),
+ *     prefixes by letter (nodes), where each letter starts there (channels + 1), sums by prefix
+ *     (terms), where each prefix starts there (nodes + 1).
  * `memory` of a block is shared, or where that is too small a part of `scratch`.
  */
 #include "real.h"
@@ -24,7 +24,7 @@ struct Prefix {
 
 struct Prefixes {
     const Prefix *prefix;
-    const i64 *words, *begin, *end, *length, *by_letter, *letter, *by_prefix, *first_word;
+    const i64 *starts, *terms, *begin, *end, *length, *by_letter, *letter, *by_prefix, *first_sum;
     i64 count, nodes, longest, h_size;
 };
 
@@ -40,14 +40,15 @@ AS_FN Prefixes prefixes_of(const i64 *table, i64 channels, i64 count, i64 nodes,
 {
     Prefixes p;
     p.prefix = (const Prefix *)table;
-    p.words = table + 4 * nodes;
-    p.begin = p.words + count;
+    p.starts = table + 4 * nodes;
+    p.terms = p.starts + count + 1;
+    p.begin = p.terms + p.starts[count];
     p.end = p.begin + nodes;
     p.length = p.end + nodes;
     p.by_letter = p.length + longest + 1;
     p.letter = p.by_letter + nodes;
     p.by_prefix = p.letter + channels + 1;
-    p.first_word = p.by_prefix + count;
+    p.first_sum = p.by_prefix + p.starts[count];
     p.count = count;
     p.nodes = nodes;
     p.longest = longest;
@@ -61,8 +62,12 @@ AS_FN i64 raw_step(const Path &path, i64 step) { return path.lead_lag ? step / 2
 
 AS_FN void write_row(const Prefixes &p, const REAL *state, REAL *row)
 {
-    for (i64 w = threadIdx.x; w < p.count; w += blockDim.x)
-        row[w] = p.words[w] < 0 ? (REAL)1 : state[p.words[w]];
+    for (i64 w = threadIdx.x; w < p.count; w += blockDim.x) {
+        REAL sum = 0;
+        for (i64 i = p.starts[w]; i < p.starts[w + 1]; i++)
+            sum += p.terms[i] < 0 ? (REAL)1 : state[p.terms[i]];
+        row[w] = sum;
+    }
 }
 
 /* Adds the adjoint of a row of the result to that of S. */
@@ -70,7 +75,7 @@ AS_FN void read_row(const Prefixes &p, const REAL *row, REAL *bar)
 {
     for (i64 i = threadIdx.x; i < p.nodes; i += blockDim.x) {
         REAL sum = bar[i];
-        for (i64 w = p.first_word[i]; w < p.first_word[i + 1]; w++)
+        for (i64 w = p.first_sum[i]; w < p.first_sum[i + 1]; w++)
             sum += row[p.by_prefix[w]];
         bar[i] = sum;
     }

@@ -1,4 +1,4 @@
-"""Rows of chosen coefficients of signatures."""
+"""Rows of chosen coefficients of signatures, and of sums of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from .._core.namespace import concat, zeros
 from .._core.op import Op, Plan, Shape, Spec
-from .._core.tables import lengths, prefixes, tangent_words
+from .._core.tables import prefixes, tangent_words
 from .transforms import augmented, transform_path, transform_path_vjp
 
 
@@ -26,7 +26,7 @@ def _plan(
     count = math.prod(batch)
     work = count * points * (walked.nodes + walked.h_size)
     rows = (length - 1,) if stream else ()
-    return Plan((Spec((*batch, *rows, walked.words)),), (count, length, dimension, *walked), work)
+    return Plan((Spec((*batch, *rows, walked.sums)),), (count, length, dimension, *walked), work)
 
 
 def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
@@ -97,35 +97,19 @@ def tangent_of_coef(path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
     """Derivative of the coefficients of `words` along `tangent`."""
     stream, _, lead_lag, _, _ = flags
     joint, attrs, _ = _joint(path, tangent, words, flags)
-    terms = sig_coef(joint, *attrs)
-    if stream and lead_lag:
-        terms = terms[..., 1::2, :]  # after whole steps of the path as given
-    batch, at = tuple(terms.shape[:-1]), 0
-    sums = [zeros(terms, (*batch, 0))]
-    for letters, count in lengths(words):
-        block = terms[..., at : at + count * letters].reshape((*batch, count, letters))
-        sums.append(block.sum(-1) if letters else zeros(terms, (*batch, count)))
-        at += count * letters
-    return concat(sums)
+    out = sig_coef(joint, *attrs)
+    return out[..., 1::2, :] if stream and lead_lag else out  # after steps of the path as given
 
 
 def gradient_of_tangent(grad: Any, path: Any, tangent: Any, words: Any, *flags: Any) -> Any:
     """Gradient of <grad, `tangent_of_coef`> with respect to the path: a Hessian by a vector."""
     stream, time_aug, lead_lag, _, n_jobs = flags
     joint, attrs, channels = _joint(path, tangent, words, flags)
-    batch, at = tuple(grad.shape[:-1]), 0
-    spread = [zeros(grad, (*batch, 0))]
-    for letters, count in lengths(words):
-        block = grad[..., at : at + count, None]
-        copies = concat([block] * letters) if letters else block[..., :0]
-        spread.append(copies.reshape((*batch, count * letters)))
-        at += count
-    terms = concat(spread)
     if stream and lead_lag:
-        rows, width = terms.shape[-2:]
-        both = concat([zeros(terms, tuple(terms.shape)), terms])
-        terms = both.reshape((*batch[:-1], 2 * rows, width))
-    result = sig_coef_vjp(terms, joint, *attrs)[..., :channels]
+        *batch, rows, width = grad.shape
+        both = concat([zeros(grad, tuple(grad.shape)), grad])
+        grad = both.reshape((*batch, 2 * rows, width))
+    result = sig_coef_vjp(grad, joint, *attrs)[..., :channels]
     return transform_path_vjp(result, time_aug, lead_lag, n_jobs)
 
 
