@@ -71,6 +71,21 @@ static void NAMED(contract_left)(const SIG_PLAN *p, i64 degree, NUMBER *restrict
     }
 }
 
+/* x <- exp(x) - 1, where x has level 1 only. */
+static void NAMED(exponential)(const SIG_PLAN *p, i64 degree, NUMBER *x)
+{
+    const i64 d = AS_T(words_at)(p, 1);
+    for (i64 k = 2; k <= degree; ++k) {
+        const NUMBER *shorter = x + AS_T(words_before)(p, k - 1);
+        NUMBER *to = x + AS_T(words_before)(p, k);
+        for (i64 u = 0; u < AS_T(words_at)(p, k - 1); ++u, to += d) {
+            const NUMBER scale = shorter[u] * (REAL)(1.0 / (double)k);
+            for (i64 a = 0; a < d; ++a)
+                to[a] = scale * x[a];
+        }
+    }
+}
+
 /* x <- (1 + y)^-1 - 1, from low levels to high ones. */
 static void NAMED(inverse)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
                            const NUMBER *restrict y, REAL s, REAL t)
