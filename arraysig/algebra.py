@@ -6,8 +6,6 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
-from ._core.namespace import contiguous, segment
-from ._ops import signature as signature_ops
 from ._ops import tensors as ops
 
 __all__ = [
@@ -43,19 +41,6 @@ def _scalar_term(name: str, argument: str, array: Any, size: tuple[int, int]) ->
             f"scalar term, for {size[0]} channels and degree {size[1]}, got {shape}"
         )
     return bool(shape[-1] == length + 1)
-
-
-def _exponential(displacement: Any, degree: int, scalar_term: bool, n_jobs: int) -> Any:
-    path = segment(displacement)
-    return signature_ops.sig(path, degree, False, False, 1.0, scalar_term, n_jobs)
-
-
-def _exponential_vjp(
-    grad: Any, displacement: Any, degree: int, scalar_term: bool, n_jobs: int
-) -> Any:
-    path = segment(displacement)
-    attrs = (degree, False, False, 1.0, scalar_term, n_jobs)
-    return contiguous(signature_ops.sig_vjp(grad, path, *attrs)[..., 1, :])
 
 
 @documented
@@ -235,9 +220,7 @@ def sig_join(
     check.shape(name, "displacement", displacement.shape, (*sig.shape[:-1], size[0]))
     prepend = check.flag(name, "prepend", prepend)
     n_jobs = check.n_jobs(name, n_jobs)
-    factor = _exponential(displacement, size[1], scalar_term, n_jobs)
-    left, right = (factor, sig) if prepend else (sig, factor)
-    return restore(ops.product(left, right, *size, 1, 1, scalar_term, n_jobs))
+    return restore(ops.join(sig, displacement, *size, prepend, scalar_term, n_jobs))
 
 
 @documented
@@ -295,16 +278,9 @@ def sig_join_backprop(
     check.shape(name, "d_out", d_out.shape, sig.shape)
     prepend = check.flag(name, "prepend", prepend)
     n_jobs = check.n_jobs(name, n_jobs)
-    end = (scalar_term, n_jobs)
-    factor = _exponential(displacement, size[1], *end)
-    of_sig, of_segment = ops.contract_right, ops.contract_left
-    if prepend:
-        of_sig, of_segment = of_segment, of_sig
-    inner = of_segment(d_out, sig, *size, 1, *end)
-    return (
-        restore(of_sig(d_out, factor, *size, 1, *end)),
-        restore(_exponential_vjp(inner, displacement, size[1], *end)),
-    )
+    attrs = (*size, prepend, scalar_term, n_jobs)
+    d_sig, d_displacement = ops.join_vjp((sig, displacement), (d_out,), *attrs)
+    return restore(d_sig), restore(d_displacement)
 
 
 @documented
@@ -345,7 +321,7 @@ def linear_sig(
     scalar_term = check.flag(name, "scalar_term", scalar_term)
     ops.row_length(name, *size, scalar_term)
     n_jobs = check.n_jobs(name, n_jobs)
-    return restore(_exponential(displacement, size[1], scalar_term, n_jobs))
+    return restore(ops.exponential(displacement, *size, scalar_term, n_jobs))
 
 
 @documented
@@ -388,7 +364,7 @@ def linear_sig_backprop(
     scalar_term = _scalar_term(name, "derivs", derivs, size)
     check.shape(name, "derivs", derivs.shape, (*displacement.shape[:-1], derivs.shape[-1]))
     n_jobs = check.n_jobs(name, n_jobs)
-    return restore(_exponential_vjp(derivs, displacement, size[1], scalar_term, n_jobs))
+    return restore(ops.exponential_vjp(derivs, displacement, *size, scalar_term, n_jobs))
 
 
 def _check_displacement(name: str, displacement: Any, dimension: int) -> None:

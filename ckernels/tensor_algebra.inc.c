@@ -86,6 +86,29 @@ static void NAMED(exponential)(const SIG_PLAN *p, i64 degree, NUMBER *x)
     }
 }
 
+/* From the adjoint of exp(v) at all levels, and x = exp(v) below `degree`: the adjoint of v, which
+ * is level 1 of x, at level 1. */
+static void NAMED(exponential_vjp)(const SIG_PLAN *p, i64 degree, NUMBER *restrict bar,
+                                   const NUMBER *restrict x)
+{
+    const i64 d = AS_T(words_at)(p, 1);
+    for (i64 k = degree; k >= 2; --k) {
+        const NUMBER *shorter = x + AS_T(words_before)(p, k - 1);
+        NUMBER *to = bar + AS_T(words_before)(p, k - 1);
+        const NUMBER *from = bar + AS_T(words_before)(p, k);
+        for (i64 u = 0; u < AS_T(words_at)(p, k - 1); ++u, from += d) {
+            const REAL share = (REAL)(1.0 / (double)k);
+            const NUMBER scale = shorter[u] * share;
+            NUMBER sum = {0};
+            for (i64 a = 0; a < d; ++a) {
+                sum += from[a] * x[a];
+                bar[a] += from[a] * scale;
+            }
+            to[u] += sum * share;
+        }
+    }
+}
+
 /* x <- (1 + y)^-1 - 1, from low levels to high ones. */
 static void NAMED(inverse)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
                            const NUMBER *restrict y, REAL s, REAL t)

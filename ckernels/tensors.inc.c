@@ -5,6 +5,7 @@
  *   tensor_contract_left   out(v) = s grad(v) + sum over u of grad(uv) left(u)
  *   tensor_inverse         (1 + out) (1 + tensor) = 1
  *   sig_join               (1 + sig) exp(displacement), or with `prepend` the factors swapped
+ *   sig_join_vjp_segment   the adjoint of that in the displacement
  *
  * The contractions are the adjoints of the product in its factors. Rows are scalar_term + words
  * long; scalar parts are arguments, never read. Small tensors go AS_LANES together, by
@@ -27,6 +28,7 @@ typedef struct AS_T(tensor_job) {
     REAL *out;
     REAL s, t, scalar;              /* scalar parts of the factors and of the result */
     int x_is_segment, y_is_segment; /* displacements, for which their exponentials stand */
+    const REAL *segment; /* where the result is the adjoint of its exponential, applied, or NULL */
     void (*lanes)(const SIG_PLAN *, i64, VEC *restrict, const VEC *restrict, REAL, REAL);
     void (*row)(const struct AS_T(tensor_job) *, const REAL *, const REAL *, REAL *, REAL *);
     /* in lanes: whether the last level of x enters the others, and that of the result has no terms
@@ -151,6 +153,16 @@ static const REAL *AS_T(factor_row)(const SIG_PLAN *p, const REAL *rows, int is_
     return scratch;
 }
 
+static void AS_T(segment_row)(const TENSOR_JOB *job, i64 b, REAL *bar, REAL *factor)
+{
+    const SIG_PLAN *p = job->plan;
+    const i64 at = b * p->row + p->scalar_term, d = p->channels;
+    job->row(job, job->x + at, job->y + at, bar, factor);
+    AS_T(exponential_row)(p, job->segment + b * d, factor);
+    AS_T(exponential_vjp_rows)(p, p->degree, bar, factor);
+    memcpy(job->out + b * d, bar, sizeof(REAL) * (size_t)d);
+}
+
 /* ---- In lanes ------------------------------------------------------------------------------ */
 
 /* Loads `words` words of each factor, or makes whole exponentials. */
@@ -192,6 +204,12 @@ static void AS_T(tensor_lanes)(const TENSOR_JOB *job, i64 first, i64 count, VEC 
     if (!job->contracts && !job->x_is_segment)
         memset(x + lower, 0, sizeof(VEC) * (size_t)last);
     job->lanes(p, p->degree, x, y, job->s, job->t);
+    if (job->segment) {
+        AS_T(factor_lanes)(p, job->segment, 1, first, count, 0, y);
+        AS_T(exponential_vjp_lanes)(p, p->degree, x, y);
+        AS_T(store_lanes)(x, p->channels, (int)count, p->channels, job->out + first * p->channels);
+        return;
+    }
     AS_T(store_lanes)(x, job->contracts ? lower : p->words, (int)count, p->row, job->out + start);
     if (job->contracts || job->last_x || job->last_y)
         for (i64 l = 0, at = start + lower; l < count; ++l, at += p->row)
@@ -221,12 +239,14 @@ static void AS_T(tensor_worker)(void *argument)
         for (i64 b = unit; b < end && p->words; b += job->in_lanes ? AS_LANES : 1) {
             if (job->in_lanes)
                 AS_T(tensor_lanes)(job, b, as_least(AS_LANES, end - b), x, x + size);
+            else if (job->segment)
+                AS_T(segment_row)(job, b, (REAL *)x, (REAL *)(x + size));
             else
                 job->row(job, AS_T(factor_row)(p, job->x, job->x_is_segment, b, (REAL *)x),
                          AS_T(factor_row)(p, job->y, job->y_is_segment, b, (REAL *)x),
                          job->out + b * p->row + p->scalar_term, (REAL *)(x + size)); /* room */
         }
-        for (i64 b = unit; b < end && p->scalar_term; ++b)
+        for (i64 b = unit; b < end && p->scalar_term && !job->segment; ++b)
             job->out[b * p->row] = job->scalar;
         as_count(job->control, end - unit);
     }
@@ -324,6 +344,26 @@ int AS_ENTRY_NAME(tensor_contract_left)(const REAL *grad, const REAL *left, REAL
                             .contracts = 1,
                             .last_x = (REAL)s,
                             .control = control};
+    return AS_T(run_tensors)(job, batch, dimension, degree, scalar_term, threads);
+}
+
+int AS_ENTRY_NAME(sig_join_vjp_segment)(const REAL *grad, const REAL *sig, const REAL *displacement,
+                                        REAL *out, i64 batch, i64 dimension, i64 degree,
+                                        i64 prepend, i64 scalar_term, int threads, i64 *control)
+{
+    const TENSOR_JOB job = {
+        .x = grad,
+        .y = sig,
+        .segment = displacement,
+        .out = out,
+        .s = 1,
+        .t = 1,
+        .lanes = prepend ? AS_T(contract_right_lanes) : AS_T(contract_left_lanes),
+        .row = prepend ? AS_T(contract_right_row_in_place) : AS_T(contract_left_row_in_place),
+        .contracts = 1,
+        .control = control};
+    if (!degree)
+        memset(out, 0, sizeof(REAL) * (size_t)(batch * dimension));
     return AS_T(run_tensors)(job, batch, dimension, degree, scalar_term, threads);
 }
 

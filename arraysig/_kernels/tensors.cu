@@ -6,9 +6,11 @@
  *   tensor_contract_right  out(u) = t grad(u) + sum over v of grad(uv) right(v)
  *   tensor_contract_left   out(v) = s grad(v) + sum over u of grad(uv) left(u)
  *   tensor_inverse         (1 + out) (1 + tensor) = 1
+ *   sig_join               (1 + sig) exp(displacement), or with `prepend` the factors swapped
+ *   sig_join_vjp_segment   the adjoint of that in the displacement
  *
  * The contractions are the adjoints of the product in its factors. One thread per number of the
- * output, but one block per tensor for the inverse, whose levels follow from the ones below.
+ * output, but one block per tensor where levels follow from one another.
  */
 #include "real.h"
 #include "words.h"
@@ -64,6 +66,40 @@ extern "C" __global__ void tensor_product(const REAL *__restrict__ left,
     }
 }
 
+/* Entry `index` of the contractions. */
+AS_FN REAL contracted_right(const REAL *grad, const REAL *right, i64 index, i64 t)
+{
+    const Word u = word_at(index);
+    i64 start = u.start, size = u.size, tail_start = 0, tail = CHANNELS;
+    REAL sum = (REAL)t * grad[index];
+    for (int k = u.level; k < DEGREE; k++) {
+        start += size;
+        size *= CHANNELS;
+        const REAL *words = grad + start + u.number * tail;
+        for (i64 v = 0; v < tail; v++)
+            sum += words[v] * right[tail_start + v];
+        tail_start += tail;
+        tail *= CHANNELS;
+    }
+    return sum;
+}
+
+AS_FN REAL contracted_left(const REAL *grad, const REAL *left, i64 index, i64 s)
+{
+    const Word v = word_at(index);
+    i64 start = v.start, size = v.size, head_start = 0, head = CHANNELS;
+    REAL sum = (REAL)s * grad[index];
+    for (int k = v.level; k < DEGREE; k++) {
+        start += size;
+        size *= CHANNELS;
+        for (i64 u = 0; u < head; u++)
+            sum += grad[start + u * v.size + v.number] * left[head_start + u];
+        head_start += head;
+        head *= CHANNELS;
+    }
+    return sum;
+}
+
 extern "C" __global__ void tensor_contract_right(const REAL *__restrict__ grad,
                                                  const REAL *__restrict__ right,
                                                  REAL *__restrict__ out, i64 batch, i64 t,
@@ -72,24 +108,8 @@ extern "C" __global__ void tensor_contract_right(const REAL *__restrict__ grad,
     const i64 row = WORDS + scalar_term;
     for (i64 q = (i64)blockIdx.x * blockDim.x + threadIdx.x; q < batch * row;
          q += (i64)gridDim.x * blockDim.x) {
-        const i64 b = q / row, index = q - b * row - scalar_term;
-        REAL sum = 0;
-        if (index >= 0) {
-            const REAL *g = grad + b * row + scalar_term, *r = right + b * row + scalar_term;
-            const Word u = word_at(index);
-            i64 start = u.start, size = u.size, tail_start = 0, tail = CHANNELS;
-            sum = (REAL)t * g[index];
-            for (int k = u.level; k < DEGREE; k++) {
-                start += size;
-                size *= CHANNELS;
-                const REAL *words = g + start + u.number * tail;
-                for (i64 v = 0; v < tail; v++)
-                    sum += words[v] * r[tail_start + v];
-                tail_start += tail;
-                tail *= CHANNELS;
-            }
-        }
-        out[q] = sum;
+        const i64 b = q / row, index = q - b * row - scalar_term, start = q - index;
+        out[q] = index < 0 ? (REAL)0 : contracted_right(grad + start, right + start, index, t);
     }
 }
 
@@ -101,23 +121,8 @@ extern "C" __global__ void tensor_contract_left(const REAL *__restrict__ grad,
     const i64 row = WORDS + scalar_term;
     for (i64 q = (i64)blockIdx.x * blockDim.x + threadIdx.x; q < batch * row;
          q += (i64)gridDim.x * blockDim.x) {
-        const i64 b = q / row, index = q - b * row - scalar_term;
-        REAL sum = 0;
-        if (index >= 0) {
-            const REAL *g = grad + b * row + scalar_term, *l = left + b * row + scalar_term;
-            const Word v = word_at(index);
-            i64 start = v.start, size = v.size, head_start = 0, head = CHANNELS;
-            sum = (REAL)s * g[index];
-            for (int k = v.level; k < DEGREE; k++) {
-                start += size;
-                size *= CHANNELS;
-                for (i64 u = 0; u < head; u++)
-                    sum += g[start + u * v.size + v.number] * l[head_start + u];
-                head_start += head;
-                head *= CHANNELS;
-            }
-        }
-        out[q] = sum;
+        const i64 b = q / row, index = q - b * row - scalar_term, start = q - index;
+        out[q] = index < 0 ? (REAL)0 : contracted_left(grad + start, left + start, index, s);
     }
 }
 
@@ -140,5 +145,80 @@ extern "C" __global__ void tensor_inverse(const REAL *__restrict__ tensor, REAL 
             w.start += w.size;
             w.size *= CHANNELS;
         }
+    }
+}
+
+/* Horner: the sum for one letter more from that for the first letters, or for the last ones. */
+extern "C" __global__ void sig_join(const REAL *__restrict__ sig,
+                                    const REAL *__restrict__ displacement, REAL *__restrict__ out,
+                                    i64 batch, i64 prepend, i64 scalar_term)
+{
+    const i64 row = WORDS + scalar_term;
+    for (i64 q = (i64)blockIdx.x * blockDim.x + threadIdx.x; q < batch * row;
+         q += (i64)gridDim.x * blockDim.x) {
+        const i64 b = q / row, index = q - b * row - scalar_term;
+        REAL sum = 1;
+        if (index >= 0) {
+            const REAL *s = sig + q - index, *v = displacement + b * CHANNELS;
+            const Word w = word_at(index);
+            i64 start = 0, size = CHANNELS, rest = w.size;
+            for (int i = 1; i <= w.level; i++) {
+                rest /= CHANNELS;
+                const i64 part = prepend ? w.number % size : w.number / rest;
+                const i64 letter = prepend ? part / (size / CHANNELS) : part % CHANNELS;
+                sum = s[start + part] + v[letter] * sum / (REAL)(w.level - i + 1);
+                start += size;
+                size *= CHANNELS;
+            }
+        }
+        out[q] = sum;
+    }
+}
+
+/* `adjoint` has room for a tensor per block: that of the exponential, exp_k = exp_(k-1) (x) v / k.
+ */
+extern "C" __global__ void sig_join_vjp_segment(const REAL *__restrict__ grad,
+                                                const REAL *__restrict__ sig,
+                                                const REAL *__restrict__ displacement,
+                                                REAL *__restrict__ out, REAL *adjoint, i64 batch,
+                                                i64 prepend, i64 scalar_term)
+{
+    const i64 row = WORDS + scalar_term;
+    REAL *bar = adjoint + blockIdx.x * WORDS;
+    for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
+        const REAL *g = grad + b * row + scalar_term, *s = sig + b * row + scalar_term;
+        const REAL *v = displacement + b * CHANNELS;
+        for (i64 i = threadIdx.x; i < WORDS; i += blockDim.x)
+            bar[i] = prepend ? contracted_right(g, s, i, 1) : contracted_left(g, s, i, 1);
+        __syncthreads();
+        i64 start = WORDS, size = as_power(CHANNELS, DEGREE);
+        for (int k = DEGREE; k > 1; k--) {
+            start -= size;
+            size /= CHANNELS;
+            for (i64 u = threadIdx.x; u < size; u += blockDim.x) {
+                REAL sum = 0;
+                for (i64 a = 0; a < CHANNELS; a++)
+                    sum += bar[start + u * CHANNELS + a] * v[a];
+                bar[start - size + u] += sum / (REAL)k;
+            }
+            __syncthreads();
+        }
+        for (i64 a = threadIdx.x; a < CHANNELS; a += blockDim.x) {
+            REAL sum = DEGREE > 0 ? bar[a] : (REAL)0;
+            i64 first = CHANNELS, heads = CHANNELS;
+            for (int k = 2; k <= DEGREE; k++) {
+                for (i64 u = 0; u < heads; u++) {
+                    REAL head = 1;
+                    i64 letters = u;
+                    for (int i = 1; i < k; i++, letters /= CHANNELS)
+                        head *= v[letters % CHANNELS] / (REAL)i;
+                    sum += head / (REAL)k * bar[first + u * CHANNELS + a];
+                }
+                heads *= CHANNELS;
+                first += heads;
+            }
+            out[b * CHANNELS + a] = sum;
+        }
+        __syncthreads();
     }
 }

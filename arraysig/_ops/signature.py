@@ -53,7 +53,8 @@ def _as_words(path: Any, attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple
     return all_words(channels, degree), (False, time_aug, lead_lag, end_time, n_jobs), scalar_term
 
 
-def _tangent(path: Any, tangent: Any, attrs: tuple[Any, ...]) -> Any:
+def tangent(path: Any, tangent: Any, attrs: tuple[Any, ...]) -> Any:
+    """Derivative of the signatures of `path` along `tangent`."""
     words, flags, scalar_term = _as_words(path, attrs)
     out = tangent_of_coef(path, tangent, words, *flags)
     return concat([zeros(out, (*out.shape[:-1], 1)), out]) if scalar_term else out
@@ -64,12 +65,14 @@ def _gradient_of_tangent(grad: Any, path: Any, tangent: Any, attrs: tuple[Any, .
     return gradient_of_tangent(grad[..., 1:] if scalar_term else grad, path, tangent, words, *flags)
 
 
-def _vjp_of_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+def vjp_of_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    """The rule of `sig_vjp` in reverse mode."""
     (grad, path), (h,) = saved, grads
-    return _tangent(path, h, attrs), _gradient_of_tangent(grad, path, h, attrs)
+    return tangent(path, h, attrs), _gradient_of_tangent(grad, path, h, attrs)
 
 
-def _jvp_of_vjp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+def jvp_of_vjp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    """The rule of `sig_vjp` in forward mode."""
     (grad, path), (dgrad, dpath) = saved, tangents
     return (sig_vjp(dgrad, path, *attrs) + _gradient_of_tangent(grad, path, dpath, attrs),)
 
@@ -82,8 +85,8 @@ sig_vjp: Op = Op(
     _plan_vjp,
     signature_cuda.launch_vjp,
     saves=("grad", "path"),
-    vjp=_vjp_of_vjp,
-    jvp=_jvp_of_vjp,
+    vjp=vjp_of_vjp,
+    jvp=jvp_of_vjp,
 )
 sig: Op = Op(
     "sig",
@@ -92,5 +95,5 @@ sig: Op = Op(
     signature_cuda.launch,
     saves=("path",),
     vjp=lambda saved, grads, *attrs: (sig_vjp(grads[0], saved[0], *attrs),),
-    jvp=lambda saved, tangents, *attrs: (_tangent(saved[0], tangents[0], attrs),),
+    jvp=lambda saved, tangents, *attrs: (tangent(saved[0], tangents[0], attrs),),
 )

@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._core.op import Op, Plan, Shape, Spec
+from .._core.namespace import contiguous, segment
+from .._core.op import Op, Plan, Spec
 from ..words import tensor_length
+from . import signature
 
 _SIZES = "int dimension, int degree"
 _END = "bool scalar_term, int n_jobs"
@@ -28,13 +30,13 @@ def row_length(function: str, dimension: int, degree: int, scalar_term: bool) ->
     return words + (1 if scalar_term else 0)
 
 
-def _plan(arrays: int) -> Callable[..., Plan]:
-    """All arrays and the result have one shape, which the public functions have checked."""
+def _plan(arrays: int, like: int = 0) -> Callable[..., Plan]:
+    """The first array is a tensor, the result like array `like`; shapes have been checked."""
 
-    def plan(first: Shape, *rest: Any) -> Plan:
-        *batch, row = first
-        count, degree = math.prod(batch), rest[arrays]
-        return Plan((Spec(tuple(first)),), (count,), count * row * (degree + 1))
+    def plan(*args: Any) -> Plan:
+        *batch, row = args[0]
+        count, degree = math.prod(batch), args[arrays + 1]
+        return Plan((Spec(tuple(args[like])),), (count,), count * row * (degree + 1))
 
     return plan
 
@@ -56,9 +58,31 @@ def _launch_inverse(
 ) -> None:
     source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
     blocks = min(plan.ints[0], 64 * gpu.processors)
-    threads = 32 if dimension**degree <= 64 else 128 if dimension**degree <= 4096 else 512
     args = (*ins, *outs, *plan.ints, int(scalar_term))
-    gpu.launch(source, "tensor_inverse", (blocks,), (threads,), args)
+    gpu.launch(source, "tensor_inverse", (blocks,), (_threads(dimension, degree),), args)
+
+
+def _launch_segment_vjp(
+    gpu: Any,
+    ins: Any,
+    outs: Any,
+    plan: Plan,
+    dimension: int,
+    degree: int,
+    prepend: bool,
+    scalar_term: bool,
+) -> None:
+    source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
+    blocks = min(plan.ints[0], 32 * gpu.processors)
+    words = row_length("sig_join_backprop", dimension, degree, False)
+    adjoint = gpu.scratch((blocks * words,))
+    args = (*ins, *outs, adjoint, *plan.ints, int(prepend), int(scalar_term))
+    gpu.launch(source, "sig_join_vjp_segment", (blocks,), (_threads(dimension, degree),), args)
+
+
+def _threads(dimension: int, degree: int) -> int:
+    """Of a block that makes a tensor level by level."""
+    return 32 if dimension**degree <= 64 else 128 if dimension**degree <= 4096 else 512
 
 
 # In the rules below `size` is (dimension, degree) and `end` (scalar_term, n_jobs).
@@ -106,6 +130,71 @@ def _inverse_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
     return (-product(product(out, tangents[0], *size, 1, 0, *end), out, *size, 0, 1, *end),)
 
 
+# Exponentials of displacements are signatures of segments, which `signature` knows all about.
+
+
+def _segment_attrs(dimension: int, degree: int, scalar_term: bool, n_jobs: int) -> tuple[Any, ...]:
+    return (degree, False, False, 1.0, scalar_term, n_jobs)
+
+
+def _displacement(path: Any) -> Any:
+    """What a gradient with respect to the path of a segment is to its displacement."""
+    return contiguous(path[..., 1, :])
+
+
+def exponential(displacement: Any, *attrs: Any) -> Any:
+    """The signatures of segments; `attrs` are dimension, degree, scalar_term, n_jobs."""
+    return signature.sig(segment(displacement), *_segment_attrs(*attrs))
+
+
+def exponential_vjp(grad: Any, displacement: Any, *attrs: Any) -> Any:
+    """Its gradient."""
+    return _displacement(signature.sig_vjp(grad, segment(displacement), *_segment_attrs(*attrs)))
+
+
+def join_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    """Gradient of `join` with respect to signature and displacement."""
+    (sig, v), (g,), (*size, prepend), end = saved, grads, attrs[:3], attrs[3:]
+    of_sig = contract_left if prepend else contract_right
+    d_sig = of_sig(g, exponential(v, *size, *end), *size, 1, *end)
+    return d_sig, join_vjp_segment(g, sig, v, *attrs)
+
+
+def _join_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    (sig, v), (d_sig, dv), (*size, prepend), end = saved, tangents, attrs[:3], attrs[3:]
+    factor = exponential(v, *size, *end)
+    change = signature.tangent(segment(v), segment(dv), _segment_attrs(*size, *end))
+    if prepend:
+        first, second = (factor, d_sig, *size, 1, 0), (change, sig, *size, 0, 1)
+    else:
+        first, second = (d_sig, factor, *size, 0, 1), (sig, change, *size, 1, 0)
+    return (product(*first, *end) + product(*second, *end),)
+
+
+# The gradient with respect to the displacement is that of the exponential, of a contraction.
+
+
+def _join_segment_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any, Any]:
+    (g, sig, v), (h,), (*size, prepend), end = saved, grads, attrs[:3], attrs[3:]
+    contract, rule = (contract_right, _right_vjp) if prepend else (contract_left, _left_vjp)
+    inner = contract(g, sig, *size, 1, *end)
+    d_inner, d_path = signature.vjp_of_vjp(
+        (inner, segment(v)), (segment(h),), *_segment_attrs(*size, *end)
+    )
+    return (*rule((g, sig), (d_inner,), *size, 1, *end), _displacement(d_path))
+
+
+def _join_segment_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    (g, sig, v), (dg, d_sig, dv), (*size, prepend), end = saved, tangents, attrs[:3], attrs[3:]
+    contract, rule = (contract_right, _right_jvp) if prepend else (contract_left, _left_jvp)
+    inner = contract(g, sig, *size, 1, *end)
+    (d_inner,) = rule((g, sig), (dg, d_sig), *size, 1, *end)
+    (d_path,) = signature.jvp_of_vjp(
+        (inner, segment(v)), (d_inner, segment(dv)), *_segment_attrs(*size, *end)
+    )
+    return (_displacement(d_path),)
+
+
 product: Op = Op(
     "tensor_product",
     f"(Tensor left, Tensor right, {_SIZES}, int s, int t, {_END})",
@@ -141,4 +230,22 @@ inverse: Op = Op(
     saves=("tensor",),
     vjp=inverse_vjp,
     jvp=_inverse_jvp,
+)
+join_vjp_segment: Op = Op(
+    "sig_join_vjp_segment",
+    f"(Tensor grad, Tensor sig, Tensor displacement, {_SIZES}, bool prepend, {_END})",
+    _plan(3, like=2),
+    _launch_segment_vjp,
+    saves=("grad", "sig", "displacement"),
+    vjp=_join_segment_vjp,
+    jvp=_join_segment_jvp,
+)
+join: Op = Op(
+    "sig_join",
+    f"(Tensor sig, Tensor displacement, {_SIZES}, bool prepend, {_END})",
+    _plan(2),
+    _elementwise("sig_join"),
+    saves=("sig", "displacement"),
+    vjp=join_vjp,
+    jvp=_join_jvp,
 )
