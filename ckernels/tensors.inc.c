@@ -58,16 +58,41 @@ static i64 AS_T(row_room)(const SIG_PLAN *p)
     return p->words + 2 * as_most(AS_STRIP, p->channels) + 3 * AS_LANES;
 }
 
-/* to = from + heads (x) tail. Vectors reach over the words of the next head, which come later. */
+/* to = from + heads (x) tail, from = NULL for 0. Vectors reach over the words of the next head,
+ * which come later. */
 AS_INLINE void AS_T(add_outer)(const REAL *from, const REAL *head, i64 heads, const REAL *tail,
-                               i64 size, REAL *to, const int is_first)
+                               i64 size, REAL *to, const int has_from)
 {
-    for (i64 u = 0; u < heads; ++u, from += size, to += size) {
+    for (i64 u = 0; u < heads; ++u, to += size) {
         const VEC scale = AS_T(all_lanes)(head[u]);
         for (i64 w = 0; w < size; w += AS_LANES) {
             const VEC term = scale * AS_T(load)(tail + w);
-            AS_T(store)(to + w, is_first ? term : AS_T(load)(from + w) + term);
+            AS_T(store)(to + w, has_from ? AS_T(load)(from + u * size + w) + term : term);
         }
+    }
+}
+
+/* The same into the result, with multiples of both factors; `end` numbers of them are left. */
+AS_INLINE void AS_T(finish_words)(const TENSOR_JOB *job, const REAL *from, const REAL *head,
+                                  i64 heads, const REAL *tail, i64 size, const REAL *x,
+                                  const REAL *y, REAL *out, i64 end, const int terms)
+{
+    const VEC s = AS_T(all_lanes)(job->s), t = AS_T(all_lanes)(job->t);
+    for (i64 u = 0; u < heads; ++u) {
+        const VEC scale = AS_T(all_lanes)(terms ? head[u] : 0);
+        const i64 at = u * size;
+        i64 w = 0;
+        for (; w < size && at + w + AS_LANES <= end; w += AS_LANES) {
+            VEC sum = AS_T(load)(x + at + w) * t + AS_T(load)(y + at + w) * s;
+            if (terms)
+                sum += scale * AS_T(load)(tail + w);
+            if (terms > 1)
+                sum += AS_T(load)(from + at + w);
+            AS_T(store)(out + at + w, sum);
+        }
+        for (; w < size; ++w)
+            out[at + w] = x[at + w] * job->t + y[at + w] * job->s +
+                          (terms ? head[u] * tail[w] : 0) + (terms > 1 ? from[at + w] : 0);
     }
 }
 
@@ -76,7 +101,6 @@ static void AS_T(product_row)(const TENSOR_JOB *job, const REAL *restrict x, con
                               REAL *restrict out, REAL *restrict room)
 {
     const SIG_PLAN *p = job->plan;
-    const VEC s = AS_T(all_lanes)(job->s), t = AS_T(all_lanes)(job->t);
     const REAL *tails = room; /* readable beyond its end */
     memcpy(room, y, sizeof(REAL) * (size_t)p->offset[p->degree]);
     room += p->words + AS_LANES;
@@ -84,29 +108,28 @@ static void AS_T(product_row)(const TENSOR_JOB *job, const REAL *restrict x, con
         const i64 depth = AS_T(strip_depth)(p, k), size = p->power[depth];
         for (i64 b = 0; b < p->power[k - depth]; ++b) {
             REAL *strip = room, *next = room + as_most(AS_STRIP, p->channels) + AS_LANES;
+            const i64 at = p->offset[k] + b * size, end = p->words - at;
+            if (k == 1)
+                AS_T(finish_words)(job, NULL, NULL, 1, NULL, size, x, y, out, end, 0);
             for (i64 j = 1; j < k; ++j) {
                 const i64 inside = as_least(j, depth), of_tail = p->power[j - inside];
-                const REAL *head = x + p->offset[k - j] + b * p->power[depth - inside] / of_tail;
-                const REAL *tail = tails + p->offset[j] + b % of_tail * size;
                 const i64 heads = p->power[depth - inside], width = p->power[inside];
-                if (j == 1)
-                    AS_T(add_outer)(strip, head, heads, tail, width, next, 1);
+                const REAL *head = x + p->offset[k - j] + b * heads / of_tail;
+                const REAL *tail = tails + p->offset[j] + b % of_tail * size;
+                if (k == 2)
+                    AS_T(finish_words)(job, NULL, head, heads, tail, width, x + at, y + at,
+                                       out + at, end, 1);
+                else if (j == k - 1)
+                    AS_T(finish_words)(job, strip, head, heads, tail, width, x + at, y + at,
+                                       out + at, end, 2);
+                else if (j == 1)
+                    AS_T(add_outer)(NULL, head, heads, tail, width, next, 0);
                 else
-                    AS_T(add_outer)(strip, head, heads, tail, width, next, 0);
+                    AS_T(add_outer)(strip, head, heads, tail, width, next, 1);
                 REAL *other = strip;
                 strip = next;
                 next = other;
             }
-            const i64 at = p->offset[k] + b * size, end = p->words - at;
-            i64 w = 0;
-            for (; w < size && w + AS_LANES <= end; w += AS_LANES) {
-                VEC sum = AS_T(load)(x + at + w) * t + AS_T(load)(y + at + w) * s;
-                if (k > 1)
-                    sum += AS_T(load)(strip + w);
-                AS_T(store)(out + at + w, sum);
-            }
-            for (; w < size; ++w)
-                out[at + w] = x[at + w] * job->t + y[at + w] * job->s + (k > 1 ? strip[w] : 0);
         }
     }
 }
