@@ -29,6 +29,10 @@ AS_ENTRY(sig_join,
     (const REAL *sig, const REAL *displacement, REAL *out, i64 batch, i64 dimension, i64 degree,
      i64 prepend, i64 scalar_term, int threads, i64 *control),
     (sig, displacement, out, batch, dimension, degree, prepend, scalar_term, threads, control))
+AS_ENTRY(sig_join_vjp_sig,
+    (const REAL *grad, const REAL *displacement, REAL *out, i64 batch, i64 dimension, i64 degree,
+     i64 prepend, i64 scalar_term, int threads, i64 *control),
+    (grad, displacement, out, batch, dimension, degree, prepend, scalar_term, threads, control))
 AS_ENTRY(sig_join_vjp_segment,
     (const REAL *grad, const REAL *sig, const REAL *displacement, REAL *out, i64 batch,
      i64 dimension, i64 degree, i64 prepend, i64 scalar_term, int threads, i64 *control),

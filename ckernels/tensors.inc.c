@@ -5,7 +5,8 @@
  *   tensor_contract_left   out(v) = s grad(v) + sum over u of grad(uv) left(u)
  *   tensor_inverse         (1 + out) (1 + tensor) = 1
  *   sig_join               (1 + sig) exp(displacement), or with `prepend` the factors swapped
- *   sig_join_vjp_segment   the adjoint of that in the displacement
+ *   sig_join_vjp_sig       the adjoint of that in the signature
+ *   sig_join_vjp_segment   and in the displacement
  *
  * The contractions are the adjoints of the product in its factors. Rows are scalar_term + words
  * long; scalar parts are arguments, never read. Small tensors go AS_LANES together, by
@@ -367,6 +368,25 @@ int AS_ENTRY_NAME(tensor_contract_left)(const REAL *grad, const REAL *left, REAL
                             .contracts = 1,
                             .last_x = (REAL)s,
                             .control = control};
+    return AS_T(run_tensors)(job, batch, dimension, degree, scalar_term, threads);
+}
+
+int AS_ENTRY_NAME(sig_join_vjp_sig)(const REAL *grad, const REAL *displacement, REAL *out,
+                                    i64 batch, i64 dimension, i64 degree, i64 prepend,
+                                    i64 scalar_term, int threads, i64 *control)
+{
+    const TENSOR_JOB job = {
+        .x = grad,
+        .y = displacement,
+        .y_is_segment = 1,
+        .out = out,
+        .s = 1,
+        .t = 1,
+        .lanes = prepend ? AS_T(contract_left_lanes) : AS_T(contract_right_lanes),
+        .row = prepend ? AS_T(contract_left_row_in_place) : AS_T(contract_right_row_in_place),
+        .contracts = 1,
+        .last_x = 1,
+        .control = control};
     return AS_T(run_tensors)(job, batch, dimension, degree, scalar_term, threads);
 }
 

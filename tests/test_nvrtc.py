@@ -84,6 +84,12 @@ def _tensors() -> Iterator[tuple[str, Case]]:
         yield "tensor_contract_right", Case((shape, shape), (d, degree, 1, True, 1))
         yield "tensor_contract_left", Case((shape, shape), (d, degree, 1, True, 1))
         yield "tensor_inverse", Case((shape,), (d, degree, True, 1))
+        segment = (batch, d)
+        for prepend in (False, True):
+            attrs = (d, degree, prepend, True, 1)
+            yield "sig_join", Case((shape, segment), attrs)
+            yield "sig_join_vjp_sig", Case((shape, segment), attrs)
+            yield "sig_join_vjp_segment", Case((shape, shape, segment), attrs)
 
 
 def _coefficients() -> Iterator[tuple[str, Case]]:

@@ -7,7 +7,8 @@
  *   tensor_contract_left   out(v) = s grad(v) + sum over u of grad(uv) left(u)
  *   tensor_inverse         (1 + out) (1 + tensor) = 1
  *   sig_join               (1 + sig) exp(displacement), or with `prepend` the factors swapped
- *   sig_join_vjp_segment   the adjoint of that in the displacement
+ *   sig_join_vjp_sig       the adjoint of that in the signature
+ *   sig_join_vjp_segment   and in the displacement
  *
  * The contractions are the adjoints of the product in its factors. One thread per number of the
  * output, but one block per tensor where levels follow from one another.
@@ -175,6 +176,38 @@ extern "C" __global__ void sig_join(const REAL *__restrict__ sig,
     }
 }
 
+/* Entry `number` of level `level` of exp(v). */
+AS_FN REAL exponential(const REAL *v, int level, i64 number)
+{
+    REAL product = 1;
+    for (int i = 1; i <= level; i++, number /= CHANNELS)
+        product *= v[number % CHANNELS] / (REAL)i;
+    return product;
+}
+
+/* `factor` has room for a tensor per block: the exponential. */
+extern "C" __global__ void sig_join_vjp_sig(const REAL *__restrict__ grad,
+                                            const REAL *__restrict__ displacement,
+                                            REAL *__restrict__ out, REAL *factor, i64 batch,
+                                            i64 prepend, i64 scalar_term)
+{
+    const i64 row = WORDS + scalar_term;
+    REAL *other = factor + blockIdx.x * WORDS;
+    for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
+        const REAL *g = grad + b * row + scalar_term;
+        for (i64 i = threadIdx.x; i < WORDS; i += blockDim.x) {
+            const Word w = word_at(i);
+            other[i] = exponential(displacement + b * CHANNELS, w.level, w.number);
+        }
+        __syncthreads();
+        for (i64 i = (i64)threadIdx.x - scalar_term; i < WORDS; i += blockDim.x)
+            out[b * row + scalar_term + i] = i < 0     ? (REAL)0
+                                             : prepend ? contracted_left(g, other, i, 1)
+                                                       : contracted_right(g, other, i, 1);
+        __syncthreads();
+    }
+}
+
 /* `adjoint` has room for a tensor per block: that of the exponential, exp_k = exp_(k-1) (x) v / k.
  */
 extern "C" __global__ void sig_join_vjp_segment(const REAL *__restrict__ grad,
@@ -207,13 +240,8 @@ extern "C" __global__ void sig_join_vjp_segment(const REAL *__restrict__ grad,
             REAL sum = DEGREE > 0 ? bar[a] : (REAL)0;
             i64 first = CHANNELS, heads = CHANNELS;
             for (int k = 2; k <= DEGREE; k++) {
-                for (i64 u = 0; u < heads; u++) {
-                    REAL head = 1;
-                    i64 letters = u;
-                    for (int i = 1; i < k; i++, letters /= CHANNELS)
-                        head *= v[letters % CHANNELS] / (REAL)i;
-                    sum += head / (REAL)k * bar[first + u * CHANNELS + a];
-                }
+                for (i64 u = 0; u < heads; u++)
+                    sum += exponential(v, k - 1, u) / (REAL)k * bar[first + u * CHANNELS + a];
                 heads *= CHANNELS;
                 first += heads;
             }

@@ -62,22 +62,17 @@ def _launch_inverse(
     gpu.launch(source, "tensor_inverse", (blocks,), (_threads(dimension, degree),), args)
 
 
-def _launch_segment_vjp(
-    gpu: Any,
-    ins: Any,
-    outs: Any,
-    plan: Plan,
-    dimension: int,
-    degree: int,
-    prepend: bool,
-    scalar_term: bool,
-) -> None:
-    source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
-    blocks = min(plan.ints[0], 32 * gpu.processors)
-    words = row_length("sig_join_backprop", dimension, degree, False)
-    adjoint = gpu.scratch((blocks * words,))
-    args = (*ins, *outs, adjoint, *plan.ints, int(prepend), int(scalar_term))
-    gpu.launch(source, "sig_join_vjp_segment", (blocks,), (_threads(dimension, degree),), args)
+def _with_scratch(name: str) -> Any:
+    def launch(
+        gpu: Any, ins: Any, outs: Any, plan: Plan, dimension: int, degree: int, *attrs: Any
+    ) -> None:
+        source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
+        blocks = min(plan.ints[0], 32 * gpu.processors)
+        scratch = gpu.scratch((blocks * tensor_length(dimension, degree),))
+        args = (*ins, *outs, scratch, *plan.ints, *[int(a) for a in attrs])
+        gpu.launch(source, name, (blocks,), (_threads(dimension, degree),), args)
+
+    return launch
 
 
 def _threads(dimension: int, degree: int) -> int:
@@ -154,10 +149,8 @@ def exponential_vjp(grad: Any, displacement: Any, *attrs: Any) -> Any:
 
 def join_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
     """Gradient of `join` with respect to signature and displacement."""
-    (sig, v), (g,), (*size, prepend), end = saved, grads, attrs[:3], attrs[3:]
-    of_sig = contract_left if prepend else contract_right
-    d_sig = of_sig(g, exponential(v, *size, *end), *size, 1, *end)
-    return d_sig, join_vjp_segment(g, sig, v, *attrs)
+    (sig, v), (g,) = saved, grads
+    return join_vjp_sig(g, v, *attrs), join_vjp_segment(g, sig, v, *attrs)
 
 
 def _join_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
@@ -171,7 +164,21 @@ def _join_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
     return (product(*first, *end) + product(*second, *end),)
 
 
-# The gradient with respect to the displacement is that of the exponential, of a contraction.
+# The gradients are contractions by the exponential, and the gradient of that of a contraction.
+
+
+def _join_sig_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    (g, v), (h,), (*size, prepend), end = saved, grads, attrs[:3], attrs[3:]
+    rule = _left_vjp if prepend else _right_vjp
+    d_g, d_factor = rule((g, exponential(v, *size, *end)), (h,), *size, 1, *end)
+    return d_g, exponential_vjp(d_factor, v, *size, *end)
+
+
+def _join_sig_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    (g, v), (dg, dv), (*size, prepend), end = saved, tangents, attrs[:3], attrs[3:]
+    rule = _left_jvp if prepend else _right_jvp
+    change = signature.tangent(segment(v), segment(dv), _segment_attrs(*size, *end))
+    return rule((g, exponential(v, *size, *end)), (dg, change), *size, 1, *end)
 
 
 def _join_segment_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any, Any]:
@@ -231,11 +238,20 @@ inverse: Op = Op(
     vjp=inverse_vjp,
     jvp=_inverse_jvp,
 )
+join_vjp_sig: Op = Op(
+    "sig_join_vjp_sig",
+    f"(Tensor grad, Tensor displacement, {_SIZES}, bool prepend, {_END})",
+    _plan(2),
+    _with_scratch("sig_join_vjp_sig"),
+    saves=("grad", "displacement"),
+    vjp=_join_sig_vjp,
+    jvp=_join_sig_jvp,
+)
 join_vjp_segment: Op = Op(
     "sig_join_vjp_segment",
     f"(Tensor grad, Tensor sig, Tensor displacement, {_SIZES}, bool prepend, {_END})",
     _plan(3, like=2),
-    _launch_segment_vjp,
+    _with_scratch("sig_join_vjp_segment"),
     saves=("grad", "sig", "displacement"),
     vjp=_join_segment_vjp,
     jvp=_join_segment_jvp,
