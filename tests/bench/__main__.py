@@ -196,7 +196,7 @@ def _measure_memory(result: harness.Result, row: Row, setup: harness.Setup) -> N
     take = (row, result.shape, result.dtype, setup.threads)
     try:
         result.ours_extra_mb = memory.measure(*take, "ours")
-        if setup.peer is not None:
+        if setup.peer is not None and row.has_peer:
             result.peer_extra_mb = memory.measure(*take, "peer")
     except memory.ChildError as error:
         result.status, result.message = "error", str(error).strip().splitlines()[-1]

@@ -32,6 +32,8 @@ DEFINITIONS = {
     "bandwidth_gbs": "measured: a = b + s c and a = b on arrays larger than the last cache where "
     "memory allows; the traffic that a write may cause to read its line is not counted; "
     "bandwidth_fraction refers to the greater of the two, and exceeds 1 for data in a cache",
+    "moves_ms": "measured in the same seconds, on all threads, in touched memory: a copy of all "
+    "inputs and results, or for sig[stream] a fill of the result",
     "floor_ms": "GPU: the greatest of bytes by bandwidth, fused multiply-adds by rate, and, where "
     "known, instructions by issue rate; without the launch (3 to 5 us)",
 }
@@ -65,6 +67,22 @@ def sig_flops(batch: int, length: int, d: int, degree: int) -> int:
 def sig_backprop_flops(batch: int, length: int, d: int, degree: int) -> int:
     """Useful floating point operations of `arraysig.sig_backprop`."""
     return 2 * batch * (length - 1) * sig_backprop_fmas(d, degree)
+
+
+def sig_correction_flops(batch: int, length: int, d: int, degree: int) -> int:
+    """Useful floating point operations of `arraysig.sig` with corrections of level 2."""
+    words = sum((degree - k + 1) * min(2, k) * int(d**k) for k in range(1, degree + 1))
+    return 2 * batch * (length - 1) * words
+
+
+def sig_backprop_correction_flops(batch: int, length: int, d: int, degree: int) -> int:
+    """Useful floating point operations of the gradient with them: one walk, and its adjoint."""
+    return 3 * sig_correction_flops(batch, length, d, degree)
+
+
+def sig_stream_numbers(batch: int, length: int, d: int, degree: int) -> int:
+    """Numbers that `arraysig.sig` of all prefixes must read or write."""
+    return batch * (length * d + (length - 1) * signature_length(d, degree))
 
 
 def sig_numbers(batch: int, length: int, d: int, degree: int) -> int:

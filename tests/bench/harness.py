@@ -67,6 +67,8 @@ class Result:
     fma_fraction: float | None = None
     gbs: float | None = None
     bandwidth_fraction: float | None = None
+    moves_ms: float | None = None
+    moves_ratio: float | None = None
     floor_ms: float | None = None
     floor_bound: str | None = None
     floor_ratio: float | None = None
@@ -145,8 +147,9 @@ def run_cell(row: Row, cell: Cell, dtype: str, setup: Setup) -> Result:
 def _fill(result: Result, row: Row, cell: Cell, setup: Setup) -> None:
     arrays = row.make_inputs(cell, result.dtype)
     sides = [(setup.ours, setup.device.place(arrays, setup.ours_library))]
-    if setup.peer is not None:
-        sides.append((setup.peer, setup.device.place(arrays, setup.peer_library)))
+    peer = setup.peer if row.has_peer else None
+    if peer is not None:
+        sides.append((peer, setup.device.place(arrays, setup.peer_library)))
         got, wanted = (
             setup.device.read(row.call(lib, copies[0], cell, setup.threads))
             for lib, copies in sides
@@ -157,23 +160,31 @@ def _fill(result: Result, row: Row, cell: Cell, setup: Setup) -> None:
             result.message = f"error {result.error:.3g} exceeds {result.tolerance:.3g}"
             return
         result.status = "ok"
+    itemsize = np.dtype(result.dtype).itemsize
     clocks = [_clock(row, cell, setup, lib, copies) for lib, copies in sides]
     flops = 0.0
     if setup.kernels is not None:  # the peak of the same seconds: shared machines drift
         clock, flops = setup.kernels.fma(result.dtype)
         clocks.append(clock)
+        if row.moves:
+            size = itemsize * row.numbers(*cell)
+            if row.moves == "fill":
+                size = setup.device.read(row.call(setup.ours, arrays, cell, setup.threads)).nbytes
+            clocks.append(setup.kernels.moves(row.moves, size))
     ours, *others = alternate(clocks, setup.repeat, **setup.timing)
     result.ours_ms, result.ours_noise = 1e3 * ours.best, ours.noise
-    if setup.peer is not None:
-        peer = others[0]
-        result.peer_ms, result.peer_noise = 1e3 * peer.best, peer.noise
-        result.ratio = peer.best / ours.best
+    if peer is not None:
+        theirs = others.pop(0)
+        result.peer_ms, result.peer_noise = 1e3 * theirs.best, theirs.noise
+        result.ratio = theirs.best / ours.best
     result.gflops = row.flops(*cell) / ours.best / 1e9
-    itemsize = np.dtype(result.dtype).itemsize
     result.gbs = itemsize * row.numbers(*cell) / ours.best / 1e9
     if setup.kernels is not None:
-        result.peak_gflops = flops / others[-1].best / 1e9
+        result.peak_gflops = flops / others.pop(0).best / 1e9
         result.fma_fraction = result.gflops / result.peak_gflops
+        if row.moves:
+            result.moves_ms = 1e3 * others[0].best
+            result.moves_ratio = ours.best / others[0].best
     if setup.peaks is not None:
         result.bandwidth_fraction = result.gbs / setup.peaks.bandwidth_gbs
     if setup.gpu is not None:
@@ -222,6 +233,10 @@ def judge(
         if bar and bar.least is not None:
             yield at_least(f"{name}: least ratio", bar.least, summary["least"])
     for r in results:
+        bar = by_name[r.op].bars.get((key, r.dtype))
+        if bar and bar.moves is not None and r.moves_ratio is not None:
+            verb = by_name[r.op].moves
+            yield at_most(f"{r.op} {r.dtype}: times a {verb} of its data", bar.moves, r.moves_ratio)
         fraction = by_name[r.op].fma_bars.get((key, r.dtype, r.shape))
         if fraction is not None and r.fma_fraction is not None:
             what = f"{r.op} {r.dtype} {r.shape}: fraction of the FMA peak"

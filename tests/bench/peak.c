@@ -48,6 +48,12 @@ void as_triad(double *restrict a, const double *restrict b, const double *restri
         a[i] = b[i] + 3.0 * c[i];
 }
 
+void as_fill(double *restrict a, const double *restrict b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        a[i] = b[0];
+}
+
 /* Compilers make this a call of memcpy, whose streaming stores show the most that memory can do. */
 void as_copy(double *restrict a, const double *restrict b, int64_t n)
 {

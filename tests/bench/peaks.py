@@ -67,24 +67,29 @@ class Kernels:
 
     def bandwidth(self, array_bytes: int) -> tuple[float, float]:
         """Bytes per second of the triad and of the copy."""
-        chunk = array_bytes // 8 // self.threads
-        a, b, c = (np.full(chunk * self.threads, v) for v in (1.0, 2.0, 3.0))
+        triad, moved = self._on_parts("as_triad", array_bytes, 3)
+        copy, _ = self._on_parts("as_copy", array_bytes, 2)
 
-        def part(array: np.ndarray, i: int) -> int:
-            return int(array.ctypes.data) + 8 * chunk * i
+        def best(function: Callable[[], None]) -> float:
+            return min(_seconds(function) for _ in range(BANDWIDTH_REPEAT))
 
-        def triad(i: int) -> None:
-            self._library.as_triad(part(a, i), part(b, i), part(c, i), chunk)
+        return 3 * moved / best(triad), 2 * moved / best(copy)
 
-        def copy(i: int) -> None:
-            self._library.as_copy(part(a, i), part(b, i), chunk)
+    def moves(self, what: str, array_bytes: int) -> Clock:
+        """Clock of "copy" or "fill" of so many bytes, on all threads, in touched memory."""
+        function, _ = self._on_parts(f"as_{what}", array_bytes, 2)
+        return lambda count: _seconds(lambda: [function() for _ in range(count)])
 
-        def best(function: Callable[[int], None]) -> float:
-            return min(
-                _seconds(lambda: self._everywhere(function)) for _ in range(BANDWIDTH_REPEAT)
-            )
+    def _on_parts(self, name: str, array_bytes: int, arrays: int) -> tuple[Callable[[], None], int]:
+        """A function of arrays of float64, of which each thread takes a part; and bytes of one."""
+        chunk = max(1, array_bytes // 8 // self.threads)
+        whole = [np.full(chunk * self.threads, 1.0 + i) for i in range(arrays)]
+        function = getattr(self._library, name)
 
-        return 3 * a.nbytes / best(triad), 2 * a.nbytes / best(copy)
+        def part(i: int) -> None:
+            function(*[int(a.ctypes.data) + 8 * chunk * i for a in whole], chunk)
+
+        return lambda: self._everywhere(part), whole[0].nbytes
 
     def _everywhere(self, function: Callable[[int], object]) -> None:
         list(self._pool.map(function, range(self.threads)))
@@ -110,7 +115,8 @@ def _build(isa: str) -> Any:
         function.restype = ctypes.c_double
     library.as_triad.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64]
     library.as_copy.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64]
-    library.as_triad.restype = library.as_copy.restype = None
+    library.as_fill.argtypes = library.as_copy.argtypes
+    library.as_triad.restype = library.as_copy.restype = library.as_fill.restype = None
     return library
 
 

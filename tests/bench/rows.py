@@ -17,10 +17,17 @@ DTYPES = ("float32", "float64")
 
 
 class Bar(NamedTuple):
-    """What the ratios of an operation must reach: their geometric mean, and the least of them."""
+    """What an operation must reach.
+
+    Attributes
+    ----------
+    geomean, least : of the ratios: their geometric mean, and the least of them
+    moves : at most so many times what moving its data takes
+    """
 
     geomean: float | None
     least: float | None
+    moves: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Row:
 
     Attributes
     ----------
-    name : of the function, in arraysig and in the peer
+    name : of the function, in arraysig and in the peer, and of its options: ``sig[stream]``
     columns : names of the entries of a cell
     cells : the grid; `quick` is the reduced one, `cuda` what a GPU runs in addition, `tiny` a cell
         that loads the code and takes no memory
@@ -41,6 +48,8 @@ class Row:
     bars : for the ratios, by instruction set (or "cuda") and dtype
     fma_bars : least fraction of the FMA peak, by instruction set, dtype and cell
     extra_mb : most extra memory
+    moves : what moving the data is: to "copy" inputs and results, to "fill" the result, or nothing
+    has_peer : whether the peer has this operation
     """
 
     name: str
@@ -57,6 +66,8 @@ class Row:
     bars: Mapping[tuple[str, str], Bar]
     fma_bars: Mapping[tuple[str, str, Cell], float] = field(default_factory=dict)
     extra_mb: float = 64.0
+    moves: str = ""
+    has_peer: bool = True
 
     def grid(self, device: str, quick: bool) -> tuple[Cell, ...]:
         """The cells of a run."""
@@ -87,6 +98,14 @@ def _sig_backprop_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
     path = brownian(cell, rng)
     signature = arraysig.sig(path, cell[3])  # for the peer, which computes from it
     return {"path": path, "sig": signature, "derivs": rng.standard_normal(signature.shape)}
+
+
+def _corrected_backprop_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    import arraysig
+
+    arrays = _sig_backprop_inputs(cell, rng)
+    correction = _correction(cell, "float64")
+    return arrays | {"sig": arraysig.sig(arrays["path"], cell[3], correction=correction)}
 
 
 SIG_GRID: tuple[Cell, ...] = (
@@ -150,7 +169,8 @@ def _group_row(
         flops=getattr(formulas, f"{name}_flops"),
         numbers=getattr(formulas, f"{name}_numbers"),
         tolerance={"float32": 2e-5, "float64": 1e-13},
-        bars={("avx512", dtype): Bar(None, 1) for dtype in DTYPES},
+        bars={("avx512", dtype): Bar(None, 1, 3 if "backprop" in name else 2) for dtype in DTYPES},
+        moves="copy",
     )
 
 
@@ -172,6 +192,33 @@ def _coef_row(
         numbers=getattr(formulas, f"{name}_numbers"),
         tolerance={"float32": 5e-4, "float64": 1e-12},
         bars={("avx512", dtype): Bar(None, 5) for dtype in DTYPES},
+    )
+
+
+def _correction(cell: Cell, dtype: Any) -> np.ndarray:
+    """Level 2 of a segment, one for all: what makes Ito's signature of Brownian motion."""
+    _, length, d, _ = cell
+    return (-np.eye(d) / (2 * length)).ravel().astype(dtype)
+
+
+def _correction_row(
+    name: str,
+    inputs: Callable[[Cell, np.random.Generator], Arrays],
+    call: Callable[[Any, Arrays, Cell, int], Any],
+) -> Row:
+    return Row(
+        name=f"{name}[correction]",
+        columns=("batch", "length", "d", "degree"),
+        cells=((256, 1000, 2, 4), (128, 1000, 4, 4)),
+        quick=((9, 30, 2, 3),),
+        cuda=(),
+        tiny=(2, 3, 2, 2),
+        inputs=inputs,
+        call=call,
+        flops=getattr(formulas, f"{name}_correction_flops"),
+        numbers=getattr(formulas, f"{name}_numbers"),
+        tolerance={"float32": 1e-3, "float64": 1e-12},
+        bars={("avx512", dtype): Bar(None, 1) for dtype in DTYPES},
     )
 
 
@@ -220,6 +267,41 @@ ROWS: tuple[Row, ...] = (
             ("cuda", "float32"): Bar(None, 1),
             ("cuda", "float64"): Bar(None, 1),
         },
+    ),
+    Row(
+        name="sig[stream]",
+        columns=("batch", "length", "d", "degree"),
+        cells=((64, 1000, 4, 3),),
+        quick=((9, 30, 2, 3),),
+        cuda=(),
+        tiny=(2, 3, 2, 2),
+        inputs=_sig_inputs,
+        call=lambda lib, a, cell, n_jobs: lib.sig(a["path"], cell[3], stream=True, n_jobs=n_jobs),
+        flops=formulas.sig_flops,
+        numbers=formulas.sig_stream_numbers,
+        tolerance={"float32": 2e-5, "float64": 1e-13},
+        bars={("avx512", dtype): Bar(None, None, 3) for dtype in DTYPES},
+        moves="fill",
+        has_peer=False,
+    ),
+    _correction_row(
+        "sig",
+        _sig_inputs,
+        lambda lib, a, cell, n_jobs: lib.sig(
+            a["path"], cell[3], correction=_correction(cell, a["path"].dtype), n_jobs=n_jobs
+        ),
+    ),
+    _correction_row(
+        "sig_backprop",
+        _corrected_backprop_inputs,
+        lambda lib, a, cell, n_jobs: lib.sig_backprop(
+            a["path"],
+            a["sig"],
+            a["derivs"],
+            cell[3],
+            correction=_correction(cell, a["path"].dtype),
+            n_jobs=n_jobs,
+        ),
     ),
     _coef_row(
         "sig_coef",
