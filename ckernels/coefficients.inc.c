@@ -34,6 +34,7 @@ typedef struct {
     i64 count, nodes, longest, h_size;
     i64 chunks, block;
     int stream;
+    int is_state; /* the result is S of all prefixes, in order */
     int backward; /* an array without elements may have the address NULL */
 } COEF_JOB;
 
@@ -128,13 +129,13 @@ static void AS_T(coef_write)(const COEF_JOB *job, const SIG_LANES *lanes, const 
 {
     const i64 stride = AS_T(coef_row)(job, lanes, 1, step) - AS_T(coef_row)(job, lanes, 0, step);
     const i64 *term = job->terms, *starts = job->starts;
-    for (i64 w = 0; w < job->count; ++w) {
+    for (i64 w = 0; w < job->count && !job->is_state; ++w) {
         VEC sum = {0};
         for (const i64 *end = job->terms + starts[w + 1]; term < end; ++term)
             sum += *term < 0 ? AS_T(all_lanes)(1) : state[*term];
         s->row[w] = sum;
     }
-    AS_T(store_lanes)(s->row, job->count, (int)lanes->count, stride,
+    AS_T(store_lanes)(job->is_state ? state : s->row, job->count, (int)lanes->count, stride,
                       job->paths.out + AS_T(coef_row)(job, lanes, 0, step));
 }
 
@@ -296,6 +297,9 @@ static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL
         .h_size = h_size,
         .stream = stream != 0,
         .backward = backward};
+    job.is_state = count == nodes;
+    for (i64 w = 0; w < count && job.is_state; ++w)
+        job.is_state = job.starts[w] == w && job.starts[w + 1] == w + 1 && job.terms[w] == w;
     job.chunks = AS_T(chunk_count)(&plan, plan.raw_steps);
     job.block = as_most(1, job.chunks);
     if (job.chunks * nodes * (i64)sizeof(VEC) > AS_CHECKPOINT_BYTES) {
