@@ -92,7 +92,8 @@ def support() -> str:
 
 def _row(cell: dict[str, Any]) -> list[str]:
     shape = ", ".join(f"{name} {n}" for name, n in cell["cell"].items())
-    times = [f"{cell[k]:.3g}" for k in ("ours_ms", "peer_ms", "ratio")]
+    keys = ("ours_ms", "peer_ms", "ratio", "moves_ratio")
+    times = ["" if cell[k] is None else f"{cell[k]:.3g}" for k in keys]
     return [f"`{cell['op']}`", cell["dtype"], shape, *times]
 
 
@@ -106,11 +107,11 @@ def benchmarks(folder: pathlib.Path) -> str:
     ]
     for path in sorted(folder.glob("*.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
-        versions = report["versions"]
+        versions, peer = report["versions"], report["peer"]
         parts += [
-            f"## {report['device']}, {report['isa']}\n",
+            f"## {report['device']}, {report['isa']}, {peer}\n",
             f"{report['machine']['cpu']}, {report['threads']} threads, {report['date'][:10]}; "
-            f"pysiglib {versions['pysiglib']}, NumPy {versions['numpy']}, "
+            f"{peer} {versions[peer]}, NumPy {versions['numpy']}, "
             f"{versions['compiler']}.\n",
             table(
                 ["operation", "dtype", "geometric mean of the ratios", "least", "at"],
@@ -126,7 +127,15 @@ def benchmarks(folder: pathlib.Path) -> str:
                 ],
             ),
             table(
-                ["operation", "dtype", "shape", "arraysig, ms", "pysiglib, ms", "ratio"],
+                [
+                    "operation",
+                    "dtype",
+                    "shape",
+                    "arraysig, ms",
+                    f"{peer}, ms",
+                    "ratio",
+                    "times a copy",
+                ],
                 [_row(cell) for cell in report["cells"]],
             ),
         ]

@@ -21,6 +21,7 @@ import arraysig
 
 from .bench import __main__ as cli
 from .bench import accuracy, devices, floors, formulas, harness, latency, memory, report, timing
+from .bench.peers import find_peer
 from .bench.rows import BY_NAME, DTYPES, LATENCIES, ROWS, Bar, brownian
 
 H200 = floors.Gpu("H200", 90, 132, 1.98e9, 4.3e12)
@@ -293,6 +294,34 @@ def test_without_a_peer_nothing_is_compared() -> None:
     assert result.ours_ms is not None
     assert harness.summarise([result]) == []
     assert "peer ms" not in report.text(report.cell_table([result]))
+
+
+def test_a_row_may_have_no_peer_and_is_measured_by_its_data() -> None:
+    row = dataclasses.replace(BY_NAME["sig"], has_peer=False, moves="fill", bars=FILLS)
+    kernels = SimpleNamespace(
+        fma=lambda dtype: (lambda count: 1e-3 * count, 2e6),
+        moves=lambda what, size: lambda count: 1e-9 * size * count,
+    )
+    setup = dataclasses.replace(quick_setup(SimpleNamespace()), kernels=kernels)
+    result = harness.run_cell(row, (3, 5, 2, 2), "float64", setup)
+    assert (result.status, result.message, result.ratio) == ("unchecked", "", None)
+    assert result.moves_ms == pytest.approx(1e-6 * 3 * 6 * 8)  # of the result only
+    assert result.ours_ms is not None
+    assert result.moves_ratio == pytest.approx(result.ours_ms / result.moves_ms)
+    (verdict,) = harness.judge([row], [result], [], "avx512")
+    assert (verdict.what, verdict.met) == ("sig float64: times a fill of its data", False)
+
+
+FILLS = {("avx512", "float64"): Bar(None, None, 0.0)}
+
+
+def test_other_peers_go_by_the_names_of_arraysig() -> None:
+    pytest.importorskip("iisignature")
+    for op, cell in (("sig", (2, 6, 2, 3)), ("sig_backprop", (2, 6, 2, 3))):
+        setup = quick_setup(find_peer("cpu", "iisignature"))
+        assert harness.run_cell(BY_NAME[op], cell, "float32", setup).status == "ok"
+    with pytest.raises(ValueError, match="one thread"):
+        find_peer("cpu", "iisignature").sig(np.ones((2, 2)), 2, n_jobs=2)
 
 
 def some_result(ratio: float, **changes: Any) -> harness.Result:
@@ -582,7 +611,7 @@ def small_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_peer(monkeypatch: pytest.MonkeyPatch, peer: Any) -> None:
-    monkeypatch.setattr(harness, "find_peer", lambda *_: peer)
+    monkeypatch.setattr(cli, "find_peer", lambda *_: peer)
     monkeypatch.setattr(latency, "find_peer", lambda *_: peer)
 
 

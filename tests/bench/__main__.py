@@ -15,6 +15,7 @@ from typing import Any
 from . import accuracy, harness, latency, machine, memory, peaks, report
 from .devices import LIBRARIES, Cuda, NoGpuError, find
 from .formulas import DEFINITIONS
+from .peers import PEERS, find_peer
 from .rows import BY_NAME, DTYPES, LATENCIES, ROWS, Row
 from .timing import LEAST_REPEAT
 
@@ -52,10 +53,11 @@ def parser() -> argparse.ArgumentParser:
     """All options."""
     p = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Benchmarks of arraysig against the peer library (pysiglib) and against the "
+        description="Benchmarks of arraysig against a peer library and against the "
         "machine. Exit status: 0 all well, 1 results differ or a cell raised, 3 a bar was missed.",
     )
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    p.add_argument("--peer", choices=tuple(PEERS), default="pysiglib")
     p.add_argument("--library", choices=("numpy", "torch", "cupy"), help="of the arrays of ours")
     p.add_argument("--ops", type=_names(tuple(BY_NAME)), default=tuple(BY_NAME), metavar="A,B")
     p.add_argument("--dtypes", type=_names(DTYPES), default=DTYPES, metavar="A,B")
@@ -126,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "tests.bench", *arguments]),
         "device": chosen.device,
+        "peer": chosen.peer,
         "isa": isa,
         "library": chosen.library,
         "threads": chosen.threads,
@@ -167,7 +170,8 @@ def _setup(chosen: argparse.Namespace) -> tuple[harness.Setup, str]:
         device=device,
         threads=chosen.threads,
         ours=arraysig,
-        peer=harness.find_peer(chosen.device),
+        peer=find_peer(chosen.device, chosen.peer),
+        peer_name=chosen.peer,
         ours_library=chosen.library,
         peer_library="torch" if chosen.device == "cuda" else chosen.library,
         repeat=chosen.repeat,
@@ -197,7 +201,7 @@ def _measure_memory(result: harness.Result, row: Row, setup: harness.Setup) -> N
     try:
         result.ours_extra_mb = memory.measure(*take, "ours")
         if setup.peer is not None and row.has_peer:
-            result.peer_extra_mb = memory.measure(*take, "peer")
+            result.peer_extra_mb = memory.measure(*take, setup.peer_name)
     except memory.ChildError as error:
         result.status, result.message = "error", str(error).strip().splitlines()[-1]
 
@@ -223,6 +227,8 @@ def _no_bars(chosen: argparse.Namespace, setup: harness.Setup) -> str:
         return "reduced grid"
     if chosen.device == "cpu" and chosen.threads != harness.BAR_THREADS:
         return f"bars are stated for {harness.BAR_THREADS} threads"
+    if chosen.peer != "pysiglib":
+        return "bars are stated against pysiglib"
     return "no peer" if setup.peer is None and chosen.device == "cpu" else ""
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +90,7 @@ class Setup:
     Attributes
     ----------
     device, threads, repeat : where, on how many threads, how often at least
-    ours, peer : the modules; no peer, no comparison
+    ours, peer, peer_name : the modules; no peer, no comparison
     ours_library, peer_library : that the inputs are of
     kernels, peaks : of the processor; None on a GPU
     gpu : properties of the GPU; None on a processor
@@ -103,6 +100,7 @@ class Setup:
     threads: int
     ours: Any
     peer: Any = None
+    peer_name: str = "pysiglib"
     ours_library: str = "numpy"
     peer_library: str = "numpy"
     repeat: int = LEAST_REPEAT
@@ -110,15 +108,6 @@ class Setup:
     peaks: Peaks | None = None
     gpu: floors.Gpu | None = None
     timing: dict[str, float] = field(default_factory=dict)
-
-
-def find_peer(device: str, module: str = "pysiglib") -> ModuleType | None:
-    """The peer library, or None if it is not installed or has no plugin for the device."""
-    if importlib.util.find_spec("pysiglib") is None:
-        return None
-    if device == "cuda" and not importlib.import_module("pysiglib").BUILT_WITH_CUDA:
-        return None
-    return importlib.import_module(module)
 
 
 def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .harness import find_peer, relative_error
+from .harness import relative_error
+from .peers import find_peer
 from .rows import LatencyRow
 from .timing import Clock, alternate
 

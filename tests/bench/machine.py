@@ -12,9 +12,10 @@ from importlib import metadata
 from typing import Any
 
 from .peaks import compiler
+from .peers import PEERS
 
 #: Distributions whose versions are reported; None where one is not installed.
-DISTRIBUTIONS = ("arraysig", "numpy", "pysiglib", "torch", "cupy-cuda12x", "cupy-cuda13x")
+DISTRIBUTIONS = ("arraysig", "numpy", *PEERS, "torch", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def describe() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .harness import find_peer
+from .peers import find_peer
 from .rows import BY_NAME, Cell, Row
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +31,7 @@ class ChildError(RuntimeError):
 
 
 def measure(row: Row, cell: Cell, dtype: str, threads: int, side: str) -> float:
-    """Extra megabytes (1e6 bytes) of a call of `side`: "ours" or "peer"."""
+    """Extra megabytes (1e6 bytes) of a call of `side`: "ours", or the name of a peer."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in row.make_inputs(cell, dtype).items():
             np.save(pathlib.Path(folder, name), array)
@@ -80,7 +80,7 @@ def extra_bytes(request: dict[str, Any]) -> int:
     if request["side"] == "ours":
         import arraysig as library
     else:
-        library = find_peer("cpu")
+        library = find_peer("cpu", request["side"])
     row.call(library, row.make_inputs(row.tiny, request["dtype"]), row.tiny, request["threads"])
     files = pathlib.Path(request["folder"]).glob("*.npy")
     arrays = {file.stem: np.load(file) for file in files}
