@@ -243,16 +243,8 @@ static void AS_T(coef_worker)(void *argument)
 {
     COEF_JOB *job = argument;
     const SIG_PLAN *p = job->paths.plan;
-    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
     COEF_SCRATCH scratch;
-    SIG_ARENA measured = {0};
-    AS_T(lay_out_coef)(job, &measured, &scratch);
-    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
-    if (!arena.base) {
-        __atomic_store_n(&job->paths.failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    AS_T(lay_out_coef)(job, &arena, &scratch);
+    AS_LAY_OUT(AS_T(lay_out_coef), job, scratch, job->paths.failed);
     for (i64 m = 0; m <= job->longest + 1; ++m) {
         scratch.inverse[m] = AS_T(all_lanes)(m ? (REAL)(1.0 / (double)m) : 0);
         if (m < job->longest)
@@ -269,7 +261,7 @@ static void AS_T(coef_worker)(void *argument)
             break;
         as_count(job->paths.control, lanes.count);
     }
-    as_free_scratch(stack, arena.base);
+    AS_FREE_SCRATCH();
 }
 
 static int AS_T(run_coef)(int backward, const REAL *grad, const REAL *path, REAL *out, i64 batch,

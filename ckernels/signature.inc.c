@@ -165,16 +165,8 @@ static void AS_T(sig_worker)(void *argument)
 {
     SIG_JOB *job = argument;
     const SIG_PLAN *p = job->plan;
-    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
     SIG_SCRATCH scratch;
-    SIG_ARENA measured = {0};
-    AS_T(lay_out_sig)(p, &measured, &scratch);
-    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
-    if (!arena.base) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    AS_T(lay_out_sig)(p, &arena, &scratch);
+    AS_LAY_OUT(AS_T(lay_out_sig), p, scratch, job->failed);
     SIG_TREE tree;
     SIG_CHAIN chain;
     SIG_LANES lanes;
@@ -193,7 +185,7 @@ static void AS_T(sig_worker)(void *argument)
         }
         as_count(job->control, AS_T(paths_finished)(p, &lanes));
     }
-    as_free_scratch(stack, arena.base);
+    AS_FREE_SCRATCH();
 }
 
 /* Combines the rows of each path, one worker per path. */

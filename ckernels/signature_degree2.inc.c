@@ -520,16 +520,8 @@ static void AS_T(gradient_part)(AREA_JOB *job, AREA_SCRATCH *s, i64 path, i64 pa
 static void AS_T(area_worker)(void *argument)
 {
     AREA_JOB *job = argument;
-    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
     AREA_SCRATCH scratch;
-    SIG_ARENA measured = {0};
-    AS_T(lay_out_areas)(job, &measured, &scratch);
-    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
-    if (!arena.base) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    AS_T(lay_out_areas)(job, &arena, &scratch);
+    AS_LAY_OUT(AS_T(lay_out_areas), job, scratch, job->failed);
     const i64 units = job->plan->batch * job->parts;
     i64 unit;
     while ((unit = as_next_unit(&job->next) * job->together) < units) {
@@ -543,7 +535,7 @@ static void AS_T(area_worker)(void *argument)
             as_count(job->control, part == job->parts - 1);
         }
     }
-    as_free_scratch(stack, arena.base);
+    AS_FREE_SCRATCH();
 }
 
 /* The signature (without grad) or its gradient. */

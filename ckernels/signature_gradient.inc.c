@@ -695,16 +695,8 @@ static void AS_T(lay_out_vjp)(const SIG_VJP_JOB *job, SIG_ARENA *arena, SIG_VJP_
 static void AS_T(with_scratch)(SIG_VJP_JOB *job, void (*body)(SIG_VJP_WALK *, SIG_VJP_JOB *))
 {
     const SIG_PLAN *p = job->plan;
-    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
     SIG_VJP_SCRATCH scratch;
-    SIG_ARENA measured = {0};
-    AS_T(lay_out_vjp)(job, &measured, &scratch);
-    SIG_ARENA arena = {as_scratch(stack, measured.used * (i64)sizeof(VEC)), 0};
-    if (!arena.base) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    AS_T(lay_out_vjp)(job, &arena, &scratch);
+    AS_LAY_OUT(AS_T(lay_out_vjp), job, scratch, job->failed);
     SIG_VJP_WALK walk;
     walk.chain.moves = scratch.moves;
     walk.back.scratch = &scratch;
@@ -714,7 +706,7 @@ static void AS_T(with_scratch)(SIG_VJP_JOB *job, void (*body)(SIG_VJP_WALK *, SI
     walk.back.tree.top = p->degree;
     AS_T(choose_adjoint_tail)(&walk.back);
     body(&walk, job);
-    as_free_scratch(stack, arena.base);
+    AS_FREE_SCRATCH();
 }
 
 /* Signatures of all stretches, levels < degree, into both before and after. */

@@ -110,6 +110,22 @@ static VEC *AS_T(take)(SIG_ARENA *arena, i64 count)
     return at;
 }
 
+/* Scratch memory of a worker, laid out by `lay_out(plan or job, arena, scratch)`; without memory it
+ * sets `failed` and leaves the worker. AS_FREE_SCRATCH() ends its use. */
+#ifndef AS_LAY_OUT
+#define AS_LAY_OUT(lay_out, of, scratch, failed)                                                   \
+    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];                                           \
+    SIG_ARENA arena = {0};                                                                         \
+    lay_out(of, &arena, &(scratch));                                                               \
+    arena = (SIG_ARENA){as_scratch(stack, arena.used * (i64)sizeof(VEC)), 0};                      \
+    if (!arena.base) {                                                                             \
+        __atomic_store_n(&(failed), 1, __ATOMIC_RELAXED);                                          \
+        return;                                                                                    \
+    }                                                                                              \
+    lay_out(of, &arena, &(scratch))
+#define AS_FREE_SCRATCH() as_free_scratch(stack, arena.base)
+#endif
+
 /* Lanes of a group: raw first points, raw steps, and where the results go. */
 typedef struct {
     const REAL *start[AS_LANES];
