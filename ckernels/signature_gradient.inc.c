@@ -27,6 +27,7 @@
 #define SIG_VJP_SCRATCH AS_T(vjp_scratch)
 #define SIG_BACKWARD AS_T(backward)
 #define SIG_VJP_WALK AS_T(vjp_walk)
+#define SIG_ARRAYS AS_T(arrays)
 
 typedef struct {
     const SIG_PLAN *plan;
@@ -61,6 +62,7 @@ typedef struct SIG_BACKWARD {
     SIG_TREE tree;  /* its sig: levels < degree at the start of the chunk */
     const VEC *end; /* the same at the end of the chunk */
     const SIG_VJP_SCRATCH *scratch;
+    REAL inverse[AS_MAX_DEGREE]; /* 1 / m */
     void (*last_two)(struct SIG_BACKWARD *, i64 level, i64 node);
 } SIG_BACKWARD;
 
@@ -318,25 +320,34 @@ static void AS_T(choose_adjoint_tail)(SIG_BACKWARD *back)
 
 /* ---- Inner nodes --------------------------------------------------------------------------- */
 
-/* Back from the child at level + 1 to its parent, with M = degree - level - 1 arrays; returns the
- * adjoint of the child's S at the start of the chunk. move_bar[t * stride_bar] is its letter's. */
-AS_INLINE VEC AS_T(retreat_steps)(SIG_BACKWARD *back, i64 level, const void *move, i64 stride,
-                                  VEC *restrict move_bar, i64 stride_bar, VEC bar, const int shared,
-                                  const i64 M)
+/* Arrays of a node and their adjoints, `chunk` apart, and adjoints of the arrays of its child. */
+typedef struct {
+    const VEC *h;
+    VEC *h_bar;
+    const VEC *child_bar;
+    const REAL *inverse; /* 1 / m */
+    i64 chunk, steps;
+} SIG_ARRAYS;
+
+/* Back from a child with M arrays to its parent; returns the adjoint of the child's S at the start
+ * of the chunk. move_bar[t * stride_bar] is its letter's; gain[t * stride_gain], unless NULL, is
+ * added to the adjoint of S after step t. */
+AS_INLINE VEC AS_T(retreat_steps)(const SIG_ARRAYS *arrays, const void *move, i64 stride,
+                                  VEC *restrict move_bar, i64 stride_bar, const VEC *gain,
+                                  i64 stride_gain, VEC bar, const int shared, const i64 M)
 {
-    const i64 chunk = back->tree.plan->chunk; /* arrays of a node follow each other */
-    const VEC *restrict h = AS_T(horner)(&back->tree, level, 1);
-    VEC *restrict h_bar = AS_T(horner_bar)(back, level, 1);
-    const VEC *restrict child_bar = AS_T(horner_bar)(back, level + 1, 1);
-    REAL scale[AS_MAX_DEGREE];
-    for (i64 m = 1; m <= M; ++m)
-        scale[m] = (REAL)(1.0 / (double)m);
-    for (i64 t = back->tree.steps - 1; t >= 0; --t) {
+    const i64 chunk = arrays->chunk;
+    const VEC *restrict h = arrays->h, *restrict child_bar = arrays->child_bar;
+    VEC *restrict h_bar = arrays->h_bar;
+    for (i64 t = arrays->steps - 1; t >= 0; --t) {
+        if (gain)
+            bar += gain[t * stride_gain];
         const VEC z = AS_T(increment)(move, t * stride, shared);
         VEC z_bar = h[t] * bar, change = {0};
         h_bar[t] += z * bar;
         for (i64 m = 1; m <= M; ++m) {
-            const VEC up = child_bar[(m - 1) * chunk + t] * scale[m];
+            const REAL share = M <= 4 ? (REAL)(1.0 / (double)m) : arrays->inverse[m];
+            const VEC up = child_bar[(m - 1) * chunk + t] * share;
             change += up;
             z_bar += h[m * chunk + t] * up;
             h_bar[m * chunk + t] += z * up;
@@ -347,22 +358,38 @@ AS_INLINE VEC AS_T(retreat_steps)(SIG_BACKWARD *back, i64 level, const void *mov
     return bar;
 }
 
+AS_INLINE VEC AS_T(retreat_arrays)(const SIG_ARRAYS *arrays, i64 M, const void *move, i64 stride,
+                                   VEC *move_bar, i64 stride_bar, const VEC *gain, i64 stride_gain,
+                                   VEC bar, const int shared)
+{
+#define AS_CASE(COUNT)                                                                             \
+    case COUNT:                                                                                    \
+        return AS_T(retreat_steps)(arrays, move, stride, move_bar, stride_bar, gain, stride_gain,  \
+                                   bar, shared, COUNT)
+    switch (M) {
+        AS_CASE(0);
+        AS_CASE(1);
+        AS_CASE(2);
+        AS_CASE(3);
+        AS_CASE(4);
+    default:
+        return AS_T(retreat_steps)(arrays, move, stride, move_bar, stride_bar, gain, stride_gain,
+                                   bar, shared, M);
+    }
+#undef AS_CASE
+}
+
 AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64 stride,
                             VEC *move_bar, i64 stride_bar, VEC bar, const int shared)
 {
-    const i64 M = back->tree.plan->degree - level - 1;
-    switch (M) {
-    case 1:
-        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 1);
-    case 2:
-        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 2);
-    case 3:
-        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 3);
-    case 4:
-        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, 4);
-    default:
-        return AS_T(retreat_steps)(back, level, move, stride, move_bar, stride_bar, bar, shared, M);
-    }
+    const SIG_ARRAYS arrays = {AS_T(horner)(&back->tree, level, 1),
+                               AS_T(horner_bar)(back, level, 1),
+                               AS_T(horner_bar)(back, level + 1, 1),
+                               back->inverse,
+                               back->tree.plan->chunk,
+                               back->tree.steps};
+    return AS_T(retreat_arrays)(&arrays, back->tree.plan->degree - level - 1, move, stride,
+                                move_bar, stride_bar, NULL, 0, bar, shared);
 }
 
 static void AS_T(clear_horner_bar)(SIG_BACKWARD *back, i64 level)
@@ -704,6 +731,8 @@ static void AS_T(with_scratch)(SIG_VJP_JOB *job, void (*body)(SIG_VJP_WALK *, SI
                      scratch.increments);
     walk.back.tree = walk.forward;
     walk.back.tree.top = p->degree;
+    for (i64 m = 1; m < p->degree; ++m)
+        walk.back.inverse[m] = (REAL)(1.0 / (double)m);
     AS_T(choose_adjoint_tail)(&walk.back);
     body(&walk, job);
     AS_FREE_SCRATCH();

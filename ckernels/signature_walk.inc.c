@@ -311,20 +311,29 @@ AS_INLINE VEC AS_T(advance)(const VEC *restrict h1, const VEC *restrict h2,
     return s;
 }
 
-/* Arrays of the child at level + 1 whose letter moves by `move`, up to h_{top - level - 1}. */
+/* Arrays 1 .. most (one at least) of a child from those of its parent, which are `chunk` apart, and
+ * S of the child advanced. */
+AS_INLINE VEC AS_T(advance_arrays)(const VEC *h, VEC *child, i64 chunk, i64 most, const void *move,
+                                   i64 stride, i64 steps, VEC s, const int shared)
+{
+    const VEC *h1 = h, *h2 = h + chunk;
+    if (most <= 1)
+        return AS_T(advance)(h1, h2, h2, 1, move, stride, steps, s, child, NULL, 0, shared);
+    for (i64 m = most; m > 2; --m)
+        AS_T(advance)(h1, h2, h + m * chunk, m, move, stride, steps, s, child + (m - 1) * chunk,
+                      NULL, 0, shared);
+    return AS_T(advance)(h1, h2, h2 + chunk, 2, move, stride, steps, s, child + chunk, child, 1,
+                         shared);
+}
+
+/* Those of the child at level + 1 whose letter moves by `move`, up to h_{top - level - 1}, which
+ * may be h_0 where the chain ends at the last level: h_1 is made, and not used then. */
 AS_INLINE VEC AS_T(advance_child)(SIG_TREE *tree, i64 level, const void *move, i64 stride, VEC s,
                                   const int shared)
 {
-    const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
-    VEC *child1 = AS_T(horner)(tree, level + 1, 1);
-    const i64 most = tree->top - level - 1;
-    if (most <= 1) /* 0 where the chain ends at the last level: its h_1 is not used then */
-        return AS_T(advance)(h1, h2, h2, 1, move, stride, tree->steps, s, child1, NULL, 0, shared);
-    for (i64 m = most; m > 2; --m)
-        AS_T(advance)(h1, h2, AS_T(horner)(tree, level, m + 1), m, move, stride, tree->steps, s,
-                      AS_T(horner)(tree, level + 1, m), NULL, 0, shared);
-    return AS_T(advance)(h1, h2, AS_T(horner)(tree, level, 3), 2, move, stride, tree->steps, s,
-                         AS_T(horner)(tree, level + 1, 2), child1, 1, shared);
+    return AS_T(advance_arrays)(AS_T(horner)(tree, level, 1), AS_T(horner)(tree, level + 1, 1),
+                                tree->plan->chunk, tree->top - level - 1, move, stride, tree->steps,
+                                s, shared);
 }
 
 static void AS_T(walk_node)(SIG_TREE *tree, i64 level, i64 node)
