@@ -124,3 +124,39 @@ def test_degree_0(dimension: int, xp: Backend) -> None:
     np.testing.assert_array_equal(xp.numpy(d_v), np.zeros((2, dimension)))
     joined = arraysig.sig_join(xp.array(np.full((2, 1), 7.0)), v, dimension, 0)
     np.testing.assert_array_equal(xp.numpy(joined), np.ones((2, 1)))
+
+
+def test_large_trees_of_words(rng: np.random.Generator) -> None:
+    path = rng.normal(size=(3, 41, 2)).cumsum(axis=1) / 5
+    flags: dict[str, Any] = {"time_aug": True, "lead_lag": True}
+    words = arraysig.words(5, 4)[1:]
+    whole = arraysig.sig(path, 4, **flags)
+    tolerance: dict[str, float] = {"rtol": 0, "atol": 1e-12 * np.abs(whole).max()}
+    np.testing.assert_allclose(arraysig.sig_coef(path, words, **flags), whole, **tolerance)
+    stream = arraysig.sig(path, 4, stream=True, **flags)
+    for i in (0, 20, 39):  # time runs to 1 at the end of the whole path
+        prefix = arraysig.sig(path[:, : i + 2], 4, end_time=(i + 1) / 40, **flags)
+        np.testing.assert_allclose(stream[:, i], prefix, **tolerance)
+    derivs = rng.normal(size=whole.shape)
+    expected = arraysig.sig_backprop(path, None, derivs, 4, **flags)
+    tolerance["atol"] = 1e-12 * np.abs(expected).max()
+    got = arraysig.sig_coef_backprop(path, words, None, derivs, **flags)
+    np.testing.assert_allclose(got, expected, **tolerance)
+    rows = np.zeros((3, 40, derivs.shape[-1]))
+    rows[:, -1] = derivs
+    got = arraysig.sig_backprop(path, None, rows, 4, stream=True, **flags)
+    np.testing.assert_allclose(got, expected, **tolerance)
+
+
+@pytest.mark.parametrize("letters", [33, 150])
+def test_large_words(letters: int, rng: np.random.Generator) -> None:
+    path = rng.uniform(0.5, 1.5, size=(2, 30, 1)).cumsum(axis=1)  # monotone: nothing cancels
+    word = (0,) * letters
+    moved = path[:, -1] - path[:, 0]
+    expected = np.prod(moved[:, :, None] / np.arange(1, letters + 1), axis=-1)
+    np.testing.assert_allclose(arraysig.sig_coef(path, word), expected, rtol=1e-12)
+    derivs = np.ones((2, 1))
+    gradient = arraysig.sig_coef_backprop(path, word, None, derivs)
+    slope = expected * letters / moved  # of the last point, and of the first one
+    np.testing.assert_allclose(gradient[:, [0, -1], 0], slope * [[-1, 1]], rtol=1e-10)
+    np.testing.assert_allclose(gradient[:, 1:-1], 0, atol=1e-10 * np.abs(slope).max())
