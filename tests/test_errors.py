@@ -246,6 +246,17 @@ def test_results_larger_than_memory(xp: Backend) -> None:
         arraysig.sig(wide, 3)
 
 
+def test_memory_errors_speak_of_public_functions() -> None:
+    from arraysig._core.dispatch import NUMPY, execute
+    from arraysig._core.op import OPS
+
+    assert {op.function for op in OPS.values()} <= set(arraysig.__all__)
+    call = OPS["transform_path_vjp"], [np.ones((3, 2))], (False, False, 1)
+    with pytest.raises(MemoryError, match=r"^transform_path_backprop: a result .* GiB"):
+        execute(*call, NUMPY._replace(available=47), "float64")
+    execute(*call, NUMPY._replace(available=48), "float64")
+
+
 def test_a_degree_that_is_too_large_for_the_derivatives(xp: Backend) -> None:
     with pytest.raises(ValueError, match=r"^sig_backprop: .*overflow"):
         call("sig_backprop", path=xp.array(PATH), sig_derivs=xp.array(SIG), degree=64)

@@ -113,7 +113,7 @@ def run(
     else:
         status = _interruptibly(function, arguments)
     if status == _OUT_OF_MEMORY:
-        raise MemoryError(f"{op.name}: no memory for scratch space")
+        raise MemoryError(f"{op.function}: no memory for scratch space")
 
 
 @functools.cache

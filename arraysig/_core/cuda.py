@@ -160,7 +160,7 @@ def run(
 ) -> None:
     """Run the CUDA kernels of `op` over contiguous arrays on one device."""
     if memory.device is not None:
-        device: Device = cupy_device(op.name, memory.device)
+        device: Device = cupy_device(op.function, memory.device)
     else:
         assert emulated is not None
         device = emulated

@@ -68,7 +68,7 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
     plan, specs, size = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype)
     if size > memory.available:
         raise MemoryError(
-            f"{op.name}: a result of shape {' and '.join(str(s) for s, _ in specs)} takes "
+            f"{op.function}: a result of shape {' and '.join(str(s) for s, _ in specs)} takes "
             f"{size / 2**30:.4g} GiB, more than the {memory.available / 2**30:.4g} GiB there are"
         )
     outs = [memory.empty(*spec) for spec in specs]

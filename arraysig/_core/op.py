@@ -53,6 +53,7 @@ class Op:
     vjp : ``vjp(saved, grads, *attrs) -> gradients``, one per array argument, None for an
         argument without gradient. Written in other ops, never with an array library.
     jvp : ``jvp(saved, tangents, *attrs) -> tangents of the outputs``, likewise
+    function : public function that errors speak of, where that has another name
     """
 
     name: str
@@ -62,12 +63,14 @@ class Op:
     saves: tuple[str, ...] = ()
     vjp: Callable[..., tuple[Any, ...]] | None = None
     jvp: Callable[..., tuple[Any, ...]] | None = None
+    function: str = ""
     arrays: tuple[str, ...] = field(init=False)
     attrs: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         words = [p.split() for p in self.schema.strip("()").split(",")]
         set_ = functools.partial(object.__setattr__, self)
+        set_("function", self.function or self.name)
         set_("arrays", tuple(name for kind, name in words if kind == "Tensor"))
         set_("attrs", tuple(name for kind, name in words if kind != "Tensor"))
         if self.attrs[-1:] != ("n_jobs",):

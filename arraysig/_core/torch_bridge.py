@@ -53,7 +53,7 @@ def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
         return _fake(op, arrays, attrs)
     else:
         raise ValueError(
-            f"{op.name}: `{op.arrays[0]}` must be on a CPU or CUDA device, got {first.device}"
+            f"{op.function}: `{op.arrays[0]}` must be on a CPU or CUDA device, got {first.device}"
         )
     return execute(op, ins, attrs, memory, _NAMES[first.dtype])
 
@@ -77,7 +77,7 @@ def _cuda_memory(op: Op, device: torch.device) -> Memory:
         return torch.empty(shape, dtype=_DTYPES[dtype], device=device)
 
     ordinal = torch.cuda.current_device() if device.index is None else device.index
-    available = cupy_device(op.name, ordinal).memory
+    available = cupy_device(op.function, ordinal).memory
     return Memory(empty, ordinal, torch.cuda.current_stream(device).cuda_stream, available)
 
 

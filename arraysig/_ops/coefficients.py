@@ -139,6 +139,7 @@ sig_coef_vjp: Op = Op(
     saves=("grad", "path"),
     vjp=_vjp_of_vjp,
     jvp=_jvp_of_vjp,
+    function="sig_coef_backprop",
 )
 sig_coef: Op = Op(
     "sig_coef",

@@ -87,6 +87,7 @@ sig_vjp: Op = Op(
     saves=("grad", "path"),
     vjp=vjp_of_vjp,
     jvp=jvp_of_vjp,
+    function="sig_backprop",
 )
 sig: Op = Op(
     "sig",

@@ -210,6 +210,7 @@ product: Op = Op(
     saves=("left", "right"),
     vjp=_product_vjp,
     jvp=_product_jvp,
+    function="sig_combine",
 )
 contract_right: Op = Op(
     "tensor_contract_right",
@@ -219,6 +220,7 @@ contract_right: Op = Op(
     saves=("grad", "right"),
     vjp=_right_vjp,
     jvp=_right_jvp,
+    function="sig_combine_backprop",
 )
 contract_left: Op = Op(
     "tensor_contract_left",
@@ -228,6 +230,7 @@ contract_left: Op = Op(
     saves=("grad", "left"),
     vjp=_left_vjp,
     jvp=_left_jvp,
+    function="sig_combine_backprop",
 )
 inverse: Op = Op(
     "tensor_inverse",
@@ -237,6 +240,7 @@ inverse: Op = Op(
     saves=("tensor",),
     vjp=inverse_vjp,
     jvp=_inverse_jvp,
+    function="sig_inverse",
 )
 join_vjp_sig: Op = Op(
     "sig_join_vjp_sig",
@@ -246,6 +250,7 @@ join_vjp_sig: Op = Op(
     saves=("grad", "displacement"),
     vjp=_join_sig_vjp,
     jvp=_join_sig_jvp,
+    function="sig_join_backprop",
 )
 join_vjp_segment: Op = Op(
     "sig_join_vjp_segment",
@@ -255,6 +260,7 @@ join_vjp_segment: Op = Op(
     saves=("grad", "sig", "displacement"),
     vjp=_join_segment_vjp,
     jvp=_join_segment_jvp,
+    function="sig_join_backprop",
 )
 join: Op = Op(
     "sig_join",

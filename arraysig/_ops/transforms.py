@@ -62,6 +62,7 @@ transform_path_vjp: Op = Op(
         transform_path(grads[0], time_aug, lead_lag, 0.0, n_jobs),
     ),
     jvp=lambda saved, tangents, *attrs: (transform_path_vjp(tangents[0], *attrs),),
+    function="transform_path_backprop",
 )
 transform_path: Op = Op(
     "transform_path",
