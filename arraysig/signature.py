@@ -9,7 +9,7 @@ from typing import Any
 from ._core import check
 from ._core.docs import documented
 from ._core.namespace import beside_sums, contiguous
-from ._core.tables import all_words, count_nodes, encoded
+from ._core.tables import all_words, encoded, has_more_nodes
 from ._ops import coefficients
 from ._ops import signature as ops
 from .words import check_word, position, tensor_length
@@ -193,6 +193,10 @@ def sig(
     return restore(ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs))
 
 
+#: Words of streams and corrections: tables of about 300 bytes for each are made of them.
+_MOST_NODES = 2**22
+
+
 def _is_given(correction: Any) -> bool:
     return correction is not None and math.prod(correction.shape) > 0
 
@@ -210,15 +214,17 @@ def _by_words(
     n_jobs: int,
 ) -> tuple[Any, ...]:
     """Path and attributes of `coefficients.sig_coef` for whole signatures, or streams of them."""
-    _length(name, path.shape[-1], degree, time_aug, lead_lag)
+    length = _length(name, path.shape[-1], degree, time_aug, lead_lag)
     letters, blocks, time = path.shape[-1] * (2 if lead_lag else 1) + time_aug, 1, False
     if _is_given(correction):
         blocks = check.correction(name, correction, path.shape, degree, lead_lag)
         letters, time = path.shape[-1], time_aug
         path = beside_sums(path, correction)
-    nodes = count_nodes(letters, degree, blocks, time)
-    if nodes > 2**24:  # a table of 100 bytes for each is made of them
-        raise MemoryError(f"{name}: a walk over {nodes} words for this `degree` is too large")
+    if length > _MOST_NODES or has_more_nodes(_MOST_NODES, letters, degree, blocks, time):
+        raise MemoryError(
+            f"{name}: `degree` is too large: a walk over more than {_MOST_NODES} words, "
+            f"got {degree}"
+        )
     words = all_words(letters, degree, scalar_term, blocks, time)
     return (path, words, stream, time_aug, lead_lag, end_time, n_jobs)
 

@@ -9,7 +9,8 @@
  *   sig_join_vjp_segment   and in the displacement
  *
  * The contractions are the adjoints of the product in its factors. Rows are scalar_term + words
- * long; scalar parts are arguments, never read. Small tensors go AS_LANES together, by
+ * long; scalar parts are arguments, never read; where one is 0, which only derivatives
+ * have, NaNs of the other factor may enter or not. Small tensors go AS_LANES together, by
  * tensor_algebra.inc.c; where they do not fit into AS_PATH_LANES_BYTES, one goes at a time. So do
  * products from AS_ROW_VECTORS vectors on where channels fill a quarter of a vector: transposing
  * would be most of the work.
@@ -53,10 +54,11 @@ static i64 AS_T(strip_depth)(const SIG_PLAN *p, i64 level)
     return depth;
 }
 
-/* Numbers of two strips, and of a tensor but for its last level; vectors reach over their ends. */
+/* VECs of two strips, and of a tensor but for its last level; vectors reach over their ends. */
 static i64 AS_T(row_room)(const SIG_PLAN *p)
 {
-    return p->words + 2 * as_most(AS_STRIP, p->channels) + 3 * AS_LANES;
+    const i64 lower = p->words ? AS_T(words_before)(p, p->degree) : 0;
+    return as_ceil_div(lower + 2 * as_most(AS_STRIP, p->channels), AS_LANES) + 3;
 }
 
 /* to = from + heads (x) tail, from = NULL for 0. Vectors reach over the words of the next head,
@@ -97,14 +99,14 @@ AS_INLINE void AS_T(finish_words)(const TENSOR_JOB *job, const REAL *from, const
     }
 }
 
-/* out = (s + x) (t + y) for two channels or more, not in place. `room` is for AS_T(row_room). */
+/* out = (s + x) (t + y) for two channels or more, not in place. `room` has AS_T(row_room). */
 static void AS_T(product_row)(const TENSOR_JOB *job, const REAL *restrict x, const REAL *restrict y,
                               REAL *restrict out, REAL *restrict room)
 {
     const SIG_PLAN *p = job->plan;
     const REAL *tails = room; /* readable beyond its end */
     memcpy(room, y, sizeof(REAL) * (size_t)p->offset[p->degree]);
-    room += p->words + AS_LANES;
+    room += p->offset[p->degree] + AS_LANES;
     for (i64 k = 1; k <= p->degree; ++k) {
         const i64 depth = AS_T(strip_depth)(p, k), size = p->power[depth];
         for (i64 b = 0; b < p->power[k - depth]; ++b) {
@@ -248,14 +250,20 @@ static void AS_T(tensor_worker)(void *argument)
     TENSOR_JOB *job = argument;
     const SIG_PLAN *p = job->plan;
     _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
-    const i64 room = job->in_lanes ? p->words : as_ceil_div(AS_T(row_room)(p), AS_LANES);
-    const i64 size = job->in_lanes ? p->words : as_ceil_div(p->words, AS_LANES) + 1;
+    const i64 tensor = as_ceil_div(p->words, AS_LANES) + 1; /* vectors reach over its end */
+    const int has_segment = job->x_is_segment || job->y_is_segment || job->segment;
+    const i64 size = job->in_lanes ? p->words : has_segment ? tensor : 0;
+    const i64 room = job->in_lanes                   ? p->words
+                     : job->segment                  ? tensor
+                     : job->row == AS_T(product_row) ? AS_T(row_room)(p)
+                                                     : 0;
     VEC *x = as_scratch(stack, (size + room) * (i64)sizeof(VEC));
     if (!x) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
         return;
     }
-    memset(x, 0, sizeof(VEC) * (size_t)(size + room));
+    if (job->in_lanes)
+        memset(x + size, 0, sizeof(VEC) * (size_t)room);
     i64 unit;
     while ((unit = as_next_unit(&job->next) * job->together) < p->batch &&
            !as_cancelled(job->control)) {

@@ -134,7 +134,7 @@ def benchmarks(folder: pathlib.Path) -> str:
                     "arraysig, ms",
                     f"{peer}, ms",
                     "ratio",
-                    "times a copy",
+                    "times its moves",
                 ],
                 [_row(cell) for cell in report["cells"]],
             ),

@@ -304,17 +304,29 @@ def test_corrections_that_are_not_defined(name: str, xp: Backend) -> None:
             call(name, **{**given, **sig_derivs, **change, "correction": correction})
         call(name, **{**given, **sig_derivs, **change, "correction": correction[:0]})
     if xp.library == "torch":
-        with pytest.raises(NotImplementedError, match=f"^{name}: `correction` has no derivative"):
+        with pytest.raises(NotImplementedError, match=f"^{name}: `correction` is constant"):
             call(name, **given, correction=correction.requires_grad_())
+        import torch
+
+        with torch.no_grad():
+            call(name, **given, correction=correction)
 
 
 def test_streams_and_corrections_of_too_many_words(xp: Backend) -> None:
     path = xp.array(np.ones((3, 2)))
     for options in ({"stream": True}, {"correction": path[:, :2].reshape(-1)[:4]}):
-        with pytest.raises(MemoryError, match=r"^sig: a walk over \d+ words for this `degree`"):
+        with pytest.raises(MemoryError, match=r"^sig: `degree` is too large: .* words, got 30"):
             arraysig.sig(path, 30, **options)
         with pytest.raises(ValueError, match=r"^sig: .*overflow"):
             arraysig.sig(path, 64, **options)
+    narrow, correction = path[:, :1], path[0, :1]
+    for degree, options in (
+        (10**9, {"stream": True}),
+        (10**9, {"correction": correction}),
+        (30_000, {"correction": correction}),
+    ):
+        with pytest.raises(MemoryError, match=rf"^sig: `degree` is too large: .* {degree}$"):
+            arraysig.sig(narrow, degree, **options)
 
 
 @pytest.mark.parametrize("name", ["sig_coef", "sig_coef_backprop"])

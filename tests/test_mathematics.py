@@ -161,6 +161,24 @@ def test_ito_lift_to_degree_2_is_a_sum_over_left_points(problem: Any) -> None:
     close(ito[:, d:], np.einsum("bti,btj->bij", left, steps).reshape(len(path), -1))
 
 
+@given(problems())
+def test_logarithms_of_steps_give_iterated_sums(problem: Any) -> None:
+    path, _ = problem
+    degree = 4 if path.shape[-1] < 3 else 3
+    steps = np.diff(path, axis=-2)
+    power, rows = steps, []
+    for k in range(2, degree + 1):
+        power = (power[..., :, None] * steps[..., None, :]).reshape(*steps.shape[:-1], -1)
+        rows.append(power * (-1) ** (k + 1) / k)  # log(1 + z)
+    got = arraysig.sig(path, degree, correction=np.concatenate(rows, axis=-1))
+    sums = [np.full((len(path), path.shape[-1] ** k), float(k == 0)) for k in range(degree + 1)]
+    for t in range(steps.shape[1]):
+        for k in range(degree, 0, -1):
+            term = sums[k - 1][:, :, None] * steps[:, t, None, :]
+            sums[k] = sums[k] + term.reshape(sums[k].shape)
+    close(got, np.concatenate(sums[1:], axis=-1))
+
+
 @given(problems(), st.floats(-1, 1, allow_subnormal=False))
 def test_corrections_of_segments_in_a_row_add_up(problem: Any, value: float) -> None:
     path, _ = problem

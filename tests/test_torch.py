@@ -125,6 +125,18 @@ def test_inductor(case: Case, torch_xp: Backend, rng: np.random.Generator) -> No
     test_compile(case, torch_xp, rng, "inductor")
 
 
+def test_compile_with_symbolic_numbers(torch_xp: Backend, rng: np.random.Generator) -> None:
+    torch._dynamo.reset()
+
+    def value(x: Any, end_time: float) -> Any:
+        return arraysig.sig(x, 2, time_aug=True, end_time=end_time)
+
+    compiled = torch.compile(value, fullgraph=True, dynamic=True, backend="aot_eager")
+    x = torch_xp.array(rng.normal(size=(2, 5, 2)))
+    for end_time in (2.0, 3.0):
+        torch.testing.assert_close(compiled(x, end_time), value(x, end_time))
+
+
 FIRST_CALL = """
 import warnings, torch, arraysig
 warnings.simplefilter("error")

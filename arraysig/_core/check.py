@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import operator
 import os
@@ -11,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .namespace import cast, default_float, device, dtype_name, library
+from .namespace import (
+    cast,
+    default_float,
+    device,
+    dtype_name,
+    library,
+    records_gradient,
+)
 
 #: Processors that the process may use; the meaning of ``n_jobs=-1``.
 PROCESSORS = (
@@ -150,9 +156,9 @@ def correction(
         raise ValueError(f"{function}: `correction` can not be combined with `lead_lag`, got True")
     if degree < 2:
         raise ValueError(f"{function}: `correction` needs a `degree` of at least 2, got {degree}")
-    if getattr(array, "requires_grad", False):
+    if records_gradient(array):
         raise NotImplementedError(
-            f"{function}: `correction` has no derivative, got a tensor that requires grad; "
+            f"{function}: `correction` is constant, got a tensor that requires grad; "
             "pass correction.detach()"
         )
     width, widths = 0, {}
@@ -218,7 +224,7 @@ def finite_real(function: str, name: str, value: Any) -> float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             raise TypeError(f"{function}: `{name}` must be a real number, got {value!r}")
     number = float(value)
-    if not math.isfinite(number):
+    if number - number != 0:  # math.isfinite would end the tracing of compilers
         raise ValueError(f"{function}: `{name}` must be finite, got {value}")
     return number
 

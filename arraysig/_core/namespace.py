@@ -79,6 +79,13 @@ def _functions(array: Any) -> Any:
     return array_api_compat.array_namespace(array)
 
 
+def records_gradient(array: Any) -> bool:
+    """Whether results of `array` are to be differentiated."""
+    if library(array) != "torch":
+        return False
+    return bool(array.requires_grad and _functions(array).is_grad_enabled())
+
+
 def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     """Arrays side by side along an axis; differentiable in Torch."""
     return _functions(arrays[0]).concat(list(arrays), axis)

@@ -65,13 +65,16 @@ def all_words(
     return (_ALL, letters, degree, int(empty), blocks, int(time))
 
 
-def count_nodes(letters: int, degree: int, blocks: int, time: bool) -> int:
-    """Distinct prefixes of `all_words` cut into blocks."""
-    counts = [1]
-    for k in range(1, degree + 1):
+def has_more_nodes(most: int, letters: int, degree: int, blocks: int, time: bool) -> bool:
+    """Whether `all_words` cut into blocks have more distinct prefixes than `most`."""
+    counts, total = [1], 0
+    for k in range(1, min(degree, most + 1) + 1):
         longer = [letters**b * counts[k - b] for b in range(1, min(blocks, k) + 1)]
         counts.append(sum(longer) + time * counts[k - 1])
-    return sum(counts) - 1
+        total += counts[k]
+        if total > most:
+            return True
+    return False
 
 
 def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
@@ -124,7 +127,11 @@ def _tree_of_all(letters: int, degree: int, empty: bool, blocks: int, time: bool
     nodes = 0
     while parents.size:
         parents = parents[:, parents[1] < degree]
-        at, letter = np.nonzero(parents[1][:, None] + size <= degree)
+        fitting = np.searchsorted(size[: len(size) - time], degree - parents[1], "right")
+        count = fitting + time  # the letter of time fits always
+        at = np.repeat(np.arange(len(count)), count)
+        letter = np.arange(len(at)) - np.repeat(np.cumsum(count) - count, count)
+        letter[letter == fitting[at]] = len(size) - 1
         length = parents[1][at] + size[letter]
         word = parents[2][at] * base ** size[letter] + value[letter]
         columns.append(

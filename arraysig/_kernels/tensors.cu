@@ -11,7 +11,7 @@
  *   sig_join_vjp_segment   and in the displacement
  *
  * The contractions are the adjoints of the product in its factors. One thread per number of the
- * output, but one block per tensor where levels follow from one another.
+ * output, but one block per tensor where others have to be made first.
  */
 #include "real.h"
 #include "words.h"

@@ -43,7 +43,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("GF/s", lambda r: _number(r.gflops)),
     ("of FMA peak", lambda r: _percent(r.fma_fraction)),
     ("of bandwidth", lambda r: _percent(r.bandwidth_fraction)),
-    ("times a copy", lambda r: _number(r.moves_ratio)),
+    ("times its moves", lambda r: _number(r.moves_ratio)),
     ("floor ms", lambda r: _number(r.floor_ms)),
     ("bound", lambda r: r.floor_bound or ""),
     ("times floor", lambda r: _number(r.floor_ratio)),
