@@ -7,9 +7,10 @@
  * count). Each is a coefficient, or a sum of several.
  *
  * `table` (arraysig/_core/tables.py) lists the distinct prefixes, shorter ones first, four
- * numbers each: two for CUDA, its last letter and its height (letters of the longest continuation);
- * then where the terms of each sum start (count + 1), the prefix of each term, -1 for the empty
- * word, and the first continuation of each prefix, and the end of them.
+ * numbers each: the second is its last letter, the third its height (letters of the longest
+ * continuation), the others serve CUDA; then where the terms of each sum start (count + 1), the
+ * prefix of each term, -1 for the empty word, the first continuation of each prefix, and the end of
+ * them.
  *
  * The tree of prefixes is walked as in signature_walk.inc.c and signature_gradient.inc.c, chunk by
  * chunk, but a prefix has as many arrays h_m as its height asks for, and whatever continuations it

@@ -32,7 +32,7 @@ class Prefixes(NamedTuple):
     sums : how many
     nodes : distinct non-empty prefixes
     longest : letters of the longest
-    h_size : numbers of H, see coefficients.inc.c
+    h_size : numbers of H, see coefficients.cu
     table : address of the table
     """
 

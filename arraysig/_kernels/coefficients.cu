@@ -6,9 +6,21 @@
  *
  * and with `stream` those of all prefixes of the path: (batch, length - 1, count) for (batch,
  * count). Each is a coefficient, or a sum of several.
- * The recurrences stand in ckernels/coefficients.inc.c. Threads share the prefixes of one length,
- * which need those one letter shorter; backwards every prefix gathers from its continuations, so
- * that sums have one order. `table` (arraysig/_core/tables.py) is
+ *
+ * Step by step, with increment z, S(u) before the step, and H(empty word) = 1:
+ *
+ *     H_m(ua) = S(ua) + z_a H_{m+1}(u) / (m + 1),  m = 1 .. height,     S(ua) += z_a H_1(u)
+ *
+ * and backwards, with bars for adjoints, continuations first:
+ *
+ *     zbar_a += H_1(u) Sbar(ua) + sum over m of H_{m+1}(u) Hbar_m(ua) / (m + 1)
+ *     Hbar_1(u) += z_a Sbar(ua),  Hbar_{m+1}(u) += z_a Hbar_m(ua) / (m + 1)
+ *     Sbar(ua) += sum over m of Hbar_m(ua)
+ *
+ * Threads share the prefixes of one length, which need those one letter shorter; backwards every
+ * prefix gathers from its continuations, so that sums have one order. A row of `prefix` says where
+ * H of its parent starts, its last letter, its height, and where its own H starts. `table`
+ * (arraysig/_core/tables.py) is
  *     prefixes (nodes, 4), first term of each sum (count + 1), prefixes of the terms (terms),
  *     first continuation (nodes), end of them (nodes), first prefix of each length (longest + 1),
  *     prefixes by letter (nodes), where each letter starts there (channels + 1), sums by prefix
