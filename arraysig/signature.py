@@ -219,12 +219,15 @@ def _by_words(
     if _is_given(correction):
         blocks = check.correction(name, correction, path.shape, degree, lead_lag)
         letters, time = path.shape[-1], time_aug
-        path = beside_sums(path, correction)
-    if length > _MOST_NODES or has_more_nodes(_MOST_NODES, letters, degree, blocks, time):
+    if length > _MOST_NODES or (
+        blocks > 1 and has_more_nodes(_MOST_NODES, letters, degree, blocks, time)
+    ):
         raise MemoryError(
             f"{name}: `degree` is too large: a walk over more than {_MOST_NODES} words, "
             f"got {degree}"
         )
+    if blocks > 1:
+        path = beside_sums(path, correction)
     words = all_words(letters, degree, scalar_term, blocks, time)
     return (path, words, stream, time_aug, lead_lag, end_time, n_jobs)
 

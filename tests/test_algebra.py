@@ -126,25 +126,31 @@ def test_degree_0(dimension: int, xp: Backend) -> None:
     np.testing.assert_array_equal(xp.numpy(joined), np.ones((2, 1)))
 
 
-def test_large_trees_of_words(rng: np.random.Generator) -> None:
-    path = rng.normal(size=(3, 41, 2)).cumsum(axis=1) / 5
-    flags: dict[str, Any] = {"time_aug": True, "lead_lag": True}
-    words = arraysig.words(5, 4)[1:]
-    whole = arraysig.sig(path, 4, **flags)
+@pytest.mark.parametrize(
+    ("dimension", "degree", "time_aug"), [(2, 4, True), (3, 3, False), (4, 3, True)]
+)
+def test_large_trees_of_words(
+    dimension: int, degree: int, time_aug: bool, rng: np.random.Generator
+) -> None:
+    # numbers of words for which chunks would have an odd number of steps are among them
+    path = rng.normal(size=(3, 46, dimension)).cumsum(axis=1) / 5
+    flags: dict[str, Any] = {"time_aug": time_aug, "lead_lag": True}
+    words = arraysig.words(2 * dimension + time_aug, degree)[1:]
+    whole = arraysig.sig(path, degree, **flags)
     tolerance: dict[str, float] = {"rtol": 0, "atol": 1e-12 * np.abs(whole).max()}
     np.testing.assert_allclose(arraysig.sig_coef(path, words, **flags), whole, **tolerance)
-    stream = arraysig.sig(path, 4, stream=True, **flags)
-    for i in (0, 20, 39):  # time runs to 1 at the end of the whole path
-        prefix = arraysig.sig(path[:, : i + 2], 4, end_time=(i + 1) / 40, **flags)
+    stream = arraysig.sig(path, degree, stream=True, **flags)
+    for i in (0, 20, 44):  # time runs to 1 at the end of the whole path
+        prefix = arraysig.sig(path[:, : i + 2], degree, end_time=(i + 1) / 45, **flags)
         np.testing.assert_allclose(stream[:, i], prefix, **tolerance)
     derivs = rng.normal(size=whole.shape)
-    expected = arraysig.sig_backprop(path, None, derivs, 4, **flags)
+    expected = arraysig.sig_backprop(path, None, derivs, degree, **flags)
     tolerance["atol"] = 1e-12 * np.abs(expected).max()
     got = arraysig.sig_coef_backprop(path, words, None, derivs, **flags)
     np.testing.assert_allclose(got, expected, **tolerance)
-    rows = np.zeros((3, 40, derivs.shape[-1]))
+    rows = np.zeros((3, 45, derivs.shape[-1]))
     rows[:, -1] = derivs
-    got = arraysig.sig_backprop(path, None, rows, 4, stream=True, **flags)
+    got = arraysig.sig_backprop(path, None, rows, degree, stream=True, **flags)
     np.testing.assert_allclose(got, expected, **tolerance)
 
 

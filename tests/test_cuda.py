@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,10 @@ def test_tables_are_uploaded_once_per_device(cupy: FakeCupy) -> None:
         assert got.device.id == device
         np.testing.assert_allclose(got.values, expected, rtol=1e-5, atol=1e-6)
     assert cupy.waits == [0, 1]
+    device = cupy_device("sig_coef", 0)
+    table = np.arange(5)
+    device._seen[id(table)] = (weakref.ref(np.arange(3)), device.constant(np.arange(3)))
+    assert device.constant(table).shape == (5,)  # not what had this address before
 
 
 def test_strided_arrays(cupy: FakeCupy) -> None:

@@ -67,36 +67,22 @@ extern "C" __global__ void tensor_product(const REAL *__restrict__ left,
     }
 }
 
-/* Entry `index` of the contractions. */
-AS_FN REAL contracted_right(const REAL *grad, const REAL *right, i64 index, i64 t)
+/* Entry `index` of the contraction by `factor`, the left or the right one, whose scalar part is
+ * `scalar`: the sum over words that end, or begin, with the entry's. */
+AS_FN REAL contracted(const REAL *grad, const REAL *factor, i64 index, i64 scalar, bool left)
 {
-    const Word u = word_at(index);
-    i64 start = u.start, size = u.size, tail_start = 0, tail = CHANNELS;
-    REAL sum = (REAL)t * grad[index];
-    for (int k = u.level; k < DEGREE; k++) {
+    const Word w = word_at(index);
+    i64 start = w.start, size = w.size, others = CHANNELS;
+    REAL sum = (REAL)scalar * grad[index];
+    for (int k = w.level; k < DEGREE; k++) {
         start += size;
         size *= CHANNELS;
-        const REAL *words = grad + start + u.number * tail;
-        for (i64 v = 0; v < tail; v++)
-            sum += words[v] * right[tail_start + v];
-        tail_start += tail;
-        tail *= CHANNELS;
-    }
-    return sum;
-}
-
-AS_FN REAL contracted_left(const REAL *grad, const REAL *left, i64 index, i64 s)
-{
-    const Word v = word_at(index);
-    i64 start = v.start, size = v.size, head_start = 0, head = CHANNELS;
-    REAL sum = (REAL)s * grad[index];
-    for (int k = v.level; k < DEGREE; k++) {
-        start += size;
-        size *= CHANNELS;
-        for (i64 u = 0; u < head; u++)
-            sum += grad[start + u * v.size + v.number] * left[head_start + u];
-        head_start += head;
-        head *= CHANNELS;
+        const REAL *words = grad + start + (left ? w.number : w.number * others);
+        const i64 step = left ? w.size : 1;
+        for (i64 v = 0; v < others; v++)
+            sum += words[v * step] * factor[v];
+        factor += others;
+        others *= CHANNELS;
     }
     return sum;
 }
@@ -110,7 +96,7 @@ extern "C" __global__ void tensor_contract_right(const REAL *__restrict__ grad,
     for (i64 q = (i64)blockIdx.x * blockDim.x + threadIdx.x; q < batch * row;
          q += (i64)gridDim.x * blockDim.x) {
         const i64 b = q / row, index = q - b * row - scalar_term, start = q - index;
-        out[q] = index < 0 ? (REAL)0 : contracted_right(grad + start, right + start, index, t);
+        out[q] = index < 0 ? (REAL)0 : contracted(grad + start, right + start, index, t, false);
     }
 }
 
@@ -123,7 +109,7 @@ extern "C" __global__ void tensor_contract_left(const REAL *__restrict__ grad,
     for (i64 q = (i64)blockIdx.x * blockDim.x + threadIdx.x; q < batch * row;
          q += (i64)gridDim.x * blockDim.x) {
         const i64 b = q / row, index = q - b * row - scalar_term, start = q - index;
-        out[q] = index < 0 ? (REAL)0 : contracted_left(grad + start, left + start, index, s);
+        out[q] = index < 0 ? (REAL)0 : contracted(grad + start, left + start, index, s, true);
     }
 }
 
@@ -201,9 +187,8 @@ extern "C" __global__ void sig_join_vjp_sig(const REAL *__restrict__ grad,
         }
         __syncthreads();
         for (i64 i = (i64)threadIdx.x - scalar_term; i < WORDS; i += blockDim.x)
-            out[b * row + scalar_term + i] = i < 0     ? (REAL)0
-                                             : prepend ? contracted_left(g, other, i, 1)
-                                                       : contracted_right(g, other, i, 1);
+            out[b * row + scalar_term + i] =
+                i < 0 ? (REAL)0 : contracted(g, other, i, 1, prepend != 0);
         __syncthreads();
     }
 }
@@ -222,7 +207,7 @@ extern "C" __global__ void sig_join_vjp_segment(const REAL *__restrict__ grad,
         const REAL *g = grad + b * row + scalar_term, *s = sig + b * row + scalar_term;
         const REAL *v = displacement + b * CHANNELS;
         for (i64 i = threadIdx.x; i < WORDS; i += blockDim.x)
-            bar[i] = prepend ? contracted_right(g, s, i, 1) : contracted_left(g, s, i, 1);
+            bar[i] = contracted(g, s, i, 1, prepend == 0);
         __syncthreads();
         i64 start = WORDS, size = as_power(CHANNELS, DEGREE);
         for (int k = DEGREE; k > 1; k--) {

@@ -53,31 +53,20 @@ def _elementwise(name: str) -> Any:
     return launch
 
 
-def _launch_inverse(
-    gpu: Any, ins: Any, outs: Any, plan: Plan, dimension: int, degree: int, scalar_term: bool
-) -> None:
-    source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
-    blocks = min(plan.ints[0], 64 * gpu.processors)
-    args = (*ins, *outs, *plan.ints, int(scalar_term))
-    gpu.launch(source, "tensor_inverse", (blocks,), (_threads(dimension, degree),), args)
+def _block_per_tensor(name: str, scratch: bool = False) -> Any:
+    """One block at a time per tensor; with `scratch` it has memory for one more."""
 
-
-def _with_scratch(name: str) -> Any:
     def launch(
         gpu: Any, ins: Any, outs: Any, plan: Plan, dimension: int, degree: int, *attrs: Any
     ) -> None:
         source = gpu.source("tensors.cu", CHANNELS=dimension, DEGREE=degree)
-        blocks = min(plan.ints[0], 32 * gpu.processors)
-        scratch = gpu.scratch((blocks * tensor_length(dimension, degree),))
-        args = (*ins, *outs, scratch, *plan.ints, *[int(a) for a in attrs])
-        gpu.launch(source, name, (blocks,), (_threads(dimension, degree),), args)
+        blocks, top = min(plan.ints[0], 32 * gpu.processors), dimension**degree
+        threads = 32 if top <= 64 else 128 if top <= 4096 else 512
+        room = [gpu.scratch((blocks * tensor_length(dimension, degree),))] if scratch else []
+        args = (*ins, *outs, *room, *plan.ints, *[int(a) for a in attrs])
+        gpu.launch(source, name, (blocks,), (threads,), args)
 
     return launch
-
-
-def _threads(dimension: int, degree: int) -> int:
-    """Of a block that makes a tensor level by level."""
-    return 32 if dimension**degree <= 64 else 128 if dimension**degree <= 4096 else 512
 
 
 # In the rules below `size` is (dimension, degree) and `end` (scalar_term, n_jobs).
@@ -236,7 +225,7 @@ inverse: Op = Op(
     "tensor_inverse",
     f"(Tensor tensor, {_SIZES}, {_END})",
     _plan(1),
-    _launch_inverse,
+    _block_per_tensor("tensor_inverse"),
     saves=("tensor",),
     vjp=inverse_vjp,
     jvp=_inverse_jvp,
@@ -246,7 +235,7 @@ join_vjp_sig: Op = Op(
     "sig_join_vjp_sig",
     f"(Tensor grad, Tensor displacement, {_SIZES}, bool prepend, {_END})",
     _plan(2),
-    _with_scratch("sig_join_vjp_sig"),
+    _block_per_tensor("sig_join_vjp_sig", scratch=True),
     saves=("grad", "displacement"),
     vjp=_join_sig_vjp,
     jvp=_join_sig_jvp,
@@ -256,7 +245,7 @@ join_vjp_segment: Op = Op(
     "sig_join_vjp_segment",
     f"(Tensor grad, Tensor sig, Tensor displacement, {_SIZES}, bool prepend, {_END})",
     _plan(3, like=2),
-    _with_scratch("sig_join_vjp_segment"),
+    _block_per_tensor("sig_join_vjp_segment", scratch=True),
     saves=("grad", "sig", "displacement"),
     vjp=_join_segment_vjp,
     jvp=_join_segment_jvp,

@@ -152,74 +152,61 @@ def _tensors(*names: str) -> Callable[[Cell, np.random.Generator], Arrays]:
     return inputs
 
 
-def _group_row(
-    name: str,
-    inputs: tuple[str, ...],
-    call: Callable[[Any, Arrays, Cell, int], Any],
-) -> Row:
-    return Row(
-        name=name,
-        columns=("batch", "d", "degree"),
-        cells=((4096, 4, 4),),
-        quick=((9, 2, 3),),
-        cuda=(),
-        tiny=(2, 2, 2),
-        inputs=_tensors(*inputs),
-        call=call,
-        flops=getattr(formulas, f"{name}_flops"),
-        numbers=getattr(formulas, f"{name}_numbers"),
-        tolerance={"float32": 2e-5, "float64": 1e-13},
-        bars={("avx512", dtype): Bar(None, 1, 3 if "backprop" in name else 2) for dtype in DTYPES},
-        moves="copy",
-    )
-
-
-def _coef_row(
+def _row(
     name: str,
     inputs: Callable[[Cell, np.random.Generator], Arrays],
     call: Callable[[Any, Arrays, Cell, int], Any],
+    **fields: Any,
 ) -> Row:
+    """A row whose formulas have its name, and which a GPU gets no more cells of."""
+    flops, _, option = name.partition("[")
+    formula = f"{flops}_{option[:-1]}" if option else flops
     return Row(
         name=name,
-        columns=("batch", "length", "d", "words", "letters"),
-        cells=((256, 1000, 8, 64, 4),),
-        quick=((9, 30, 3, 5, 2),),
         cuda=(),
-        tiny=(2, 3, 2, 2, 2),
         inputs=inputs,
         call=call,
-        flops=getattr(formulas, f"{name}_flops"),
-        numbers=getattr(formulas, f"{name}_numbers"),
-        tolerance={"float32": 5e-4, "float64": 1e-12},
-        bars={("avx512", dtype): Bar(None, 5) for dtype in DTYPES},
+        flops=getattr(formulas, f"{formula}_flops"),
+        numbers=getattr(formulas, f"{formula}_numbers", getattr(formulas, f"{flops}_numbers")),
+        **fields,
     )
+
+
+def _bars(bar: Bar) -> dict[tuple[str, str], Bar]:
+    return {("avx512", dtype): bar for dtype in DTYPES}
+
+
+#: What rows of one kind have in common.
+_TENSORS: dict[str, Any] = {
+    "columns": ("batch", "d", "degree"),
+    "cells": ((4096, 4, 4),),
+    "quick": ((9, 2, 3),),
+    "tiny": (2, 2, 2),
+    "tolerance": {"float32": 2e-5, "float64": 1e-13},
+    "moves": "copy",
+}
+_COEFFICIENTS: dict[str, Any] = {
+    "columns": ("batch", "length", "d", "words", "letters"),
+    "cells": ((256, 1000, 8, 64, 4),),
+    "quick": ((9, 30, 3, 5, 2),),
+    "tiny": (2, 3, 2, 2, 2),
+    "tolerance": {"float32": 5e-4, "float64": 1e-12},
+    "bars": _bars(Bar(None, 5)),
+}
+_CORRECTED: dict[str, Any] = {
+    "columns": ("batch", "length", "d", "degree"),
+    "cells": ((256, 1000, 2, 4), (128, 1000, 4, 4)),
+    "quick": ((9, 30, 2, 3),),
+    "tiny": (2, 3, 2, 2),
+    "tolerance": {"float32": 1e-3, "float64": 1e-12},
+    "bars": _bars(Bar(None, 1)),
+}
 
 
 def _correction(cell: Cell, dtype: Any) -> np.ndarray:
     """Level 2 of a segment, one for all: what makes Ito's signature of Brownian motion."""
     _, length, d, _ = cell
     return (-np.eye(d) / (2 * length)).ravel().astype(dtype)
-
-
-def _correction_row(
-    name: str,
-    inputs: Callable[[Cell, np.random.Generator], Arrays],
-    call: Callable[[Any, Arrays, Cell, int], Any],
-) -> Row:
-    return Row(
-        name=f"{name}[correction]",
-        columns=("batch", "length", "d", "degree"),
-        cells=((256, 1000, 2, 4), (128, 1000, 4, 4)),
-        quick=((9, 30, 2, 3),),
-        cuda=(),
-        tiny=(2, 3, 2, 2),
-        inputs=inputs,
-        call=call,
-        flops=getattr(formulas, f"{name}_correction_flops"),
-        numbers=getattr(formulas, f"{name}_numbers"),
-        tolerance={"float32": 1e-3, "float64": 1e-12},
-        bars={("avx512", dtype): Bar(None, 1) for dtype in DTYPES},
-    )
 
 
 ROWS: tuple[Row, ...] = (
@@ -284,15 +271,16 @@ ROWS: tuple[Row, ...] = (
         moves="fill",
         has_peer=False,
     ),
-    _correction_row(
-        "sig",
+    _row(
+        "sig[correction]",
         _sig_inputs,
         lambda lib, a, cell, n_jobs: lib.sig(
             a["path"], cell[3], correction=_correction(cell, a["path"].dtype), n_jobs=n_jobs
         ),
+        **_CORRECTED,
     ),
-    _correction_row(
-        "sig_backprop",
+    _row(
+        "sig_backprop[correction]",
         _corrected_backprop_inputs,
         lambda lib, a, cell, n_jobs: lib.sig_backprop(
             a["path"],
@@ -302,44 +290,55 @@ ROWS: tuple[Row, ...] = (
             correction=_correction(cell, a["path"].dtype),
             n_jobs=n_jobs,
         ),
+        **_CORRECTED,
     ),
-    _coef_row(
+    _row(
         "sig_coef",
         _coef_inputs,
         lambda lib, a, cell, n_jobs: lib.sig_coef(a["path"], random_words(cell), n_jobs=n_jobs),
+        **_COEFFICIENTS,
     ),
     # The peer writes into the derivatives that it is given: both get a copy.
-    _coef_row(
+    _row(
         "sig_coef_backprop",
         _coef_backprop_inputs,
         lambda lib, a, cell, n_jobs: lib.sig_coef_backprop(
             a["path"], random_words(cell), a["coefs"], a["derivs"].copy(), n_jobs=n_jobs
         ),
+        **_COEFFICIENTS,
     ),
-    _group_row(
+    _row(
         "sig_combine",
-        ("a", "b"),
+        _tensors("a", "b"),
         lambda lib, a, cell, n_jobs: lib.sig_combine(a["a"], a["b"], *cell[1:], n_jobs=n_jobs),
+        bars=_bars(Bar(None, 1, 2)),
+        **_TENSORS,
     ),
     # Gradients are two arrays; the first one is compared.
-    _group_row(
+    _row(
         "sig_combine_backprop",
-        ("a", "b", "derivs"),
+        _tensors("a", "b", "derivs"),
         lambda lib, a, cell, n_jobs: lib.sig_combine_backprop(
             a["derivs"], a["a"], a["b"], *cell[1:], n_jobs=n_jobs
         )[0],
+        bars=_bars(Bar(None, 1, 3)),
+        **_TENSORS,
     ),
-    _group_row(
+    _row(
         "sig_join",
-        ("a", "v"),
+        _tensors("a", "v"),
         lambda lib, a, cell, n_jobs: lib.sig_join(a["a"], a["v"], *cell[1:], n_jobs=n_jobs),
+        bars=_bars(Bar(None, 1, 2)),
+        **_TENSORS,
     ),
-    _group_row(
+    _row(
         "sig_join_backprop",
-        ("a", "v", "derivs"),
+        _tensors("a", "v", "derivs"),
         lambda lib, a, cell, n_jobs: lib.sig_join_backprop(
             a["derivs"], a["a"], a["v"], *cell[1:], n_jobs=n_jobs
         )[0],
+        bars=_bars(Bar(None, 1, 3)),
+        **_TENSORS,
     ),
 )
 
