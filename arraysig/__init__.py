@@ -1,4 +1,4 @@
-"""Path signatures and their gradients for NumPy, CuPy and Torch arrays."""
+"""Path signatures, signature kernels and their gradients for NumPy, CuPy and Torch arrays."""
 
 from importlib.metadata import version as _version
 
@@ -13,6 +13,12 @@ from .algebra import (
     sig_join_backprop,
 )
 from .config import show_config
+from .kernels import (
+    sig_kernel,
+    sig_kernel_backprop,
+    sig_kernel_gram,
+    sig_kernel_gram_backprop,
+)
 from .signature import (
     extract_sig_coef,
     sig,
@@ -21,6 +27,16 @@ from .signature import (
     sig_coef_backprop,
     sig_length,
     signature,
+)
+from .static_kernels import (
+    LinearKernel,
+    Matern12Kernel,
+    Matern32Kernel,
+    Matern52Kernel,
+    PolynomialKernel,
+    RationalQuadraticKernel,
+    RBFKernel,
+    ScaledLinearKernel,
 )
 from .transforms import transform_path, transform_path_backprop
 from .words import (
@@ -36,6 +52,14 @@ from .words import (
 __version__ = _version("arraysig")
 
 __all__ = [
+    "LinearKernel",
+    "Matern12Kernel",
+    "Matern32Kernel",
+    "Matern52Kernel",
+    "PolynomialKernel",
+    "RBFKernel",
+    "RationalQuadraticKernel",
+    "ScaledLinearKernel",
     "extract_sig_coef",
     "idx_to_word",
     "is_lyndon",
@@ -54,6 +78,10 @@ __all__ = [
     "sig_inverse_backprop",
     "sig_join",
     "sig_join_backprop",
+    "sig_kernel",
+    "sig_kernel_backprop",
+    "sig_kernel_gram",
+    "sig_kernel_gram_backprop",
     "sig_length",
     "signature",
     "transform_path",

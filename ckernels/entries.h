@@ -62,3 +62,15 @@ AS_ENTRY(sig_coef_vjp,
      double end_time, int threads, i64 *control),
     (grad, path, out, batch, length, dimension, count, nodes, longest, h_size, table, stream,
      time_aug, lead_lag, end_time, threads, control))
+AS_ENTRY(sig_kernel,
+    (const REAL *path1, const REAL *path2, REAL *out, i64 groups, i64 count1, i64 count2,
+     i64 length1, i64 length2, i64 channels, i64 order1, i64 order2, i64 kind, double p0,
+     double p1, double p2, i64 symmetric, int threads, i64 *control),
+    (path1, path2, out, groups, count1, count2, length1, length2, channels, order1, order2, kind,
+     p0, p1, p2, symmetric, threads, control))
+AS_ENTRY(sig_kernel_vjp,
+    (const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx, REAL *dy, i64 groups,
+     i64 count1, i64 count2, i64 length1, i64 length2, i64 channels, i64 order1, i64 order2,
+     i64 kind, double p0, double p1, double p2, i64 symmetric, int threads, i64 *control),
+    (grad, path1, path2, dx, dy, groups, count1, count2, length1, length2, channels, order1,
+     order2, kind, p0, p1, p2, symmetric, threads, control))

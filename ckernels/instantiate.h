@@ -10,3 +10,5 @@
 #include "signature.inc.c"
 #include "signature_gradient.inc.c"
 #include "coefficients.inc.c"
+#include "simd_math.inc.c"
+#include "sig_kernel.inc.c"

@@ -29,6 +29,22 @@ GROUPS = {
         "sig_inverse",
         "sig_inverse_backprop",
     ],
+    "Signature kernels": [
+        "sig_kernel",
+        "sig_kernel_backprop",
+        "sig_kernel_gram",
+        "sig_kernel_gram_backprop",
+    ],
+    "Static kernels": [
+        "LinearKernel",
+        "ScaledLinearKernel",
+        "RBFKernel",
+        "PolynomialKernel",
+        "Matern12Kernel",
+        "Matern32Kernel",
+        "Matern52Kernel",
+        "RationalQuadraticKernel",
+    ],
     "Paths": ["transform_path", "transform_path_backprop"],
     "Words": [
         "words",
@@ -58,7 +74,9 @@ def api() -> str:
     parts = ["API\n===\n", "``signature`` is another name of ``sig``.\n"]
     for group, names in GROUPS.items():
         parts.append(f"{group}\n{'-' * len(group)}\n")
-        parts += [f".. autofunction:: arraysig.{name}\n" for name in names]
+        for name in names:
+            kind = "function" if inspect.isfunction(getattr(arraysig, name)) else "class"
+            parts.append(f".. auto{kind}:: arraysig.{name}\n")
     return "\n".join(parts)
 
 

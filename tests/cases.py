@@ -407,6 +407,71 @@ def _correction(dimension: int, degree: int, levels: int, **flags: Any) -> list[
     ]
 
 
+def _kernel(
+    dimension: int, orders: tuple[int, int], static: str, *parameters: float, **flags: Any
+) -> list[Case]:
+    static_kernel = getattr(arraysig, static)(*parameters)
+    options = {"static_kernel": static_kernel, **flags}
+
+    # Kernels are numbers: the battery wants rows, of one number here.
+    def call(x: Any, y: Any, **kw: Any) -> Any:
+        return arraysig.sig_kernel(x, y, orders, **options, **kw)[..., None]
+
+    def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
+        return (*batch, length, dimension), (*batch, length + 2, dimension)
+
+    def expected(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        def kernel(a: np.ndarray, b: np.ndarray) -> Any:
+            return reference.STATIC_KERNELS[static](a, b, *parameters)
+
+        return np.array([reference.signature_kernel(x, y, orders, kernel, **flags)])
+
+    def backprop(side: int, derivs: Any, x: Any, y: Any, **kw: Any) -> Any:
+        wanted = {"left_deriv": side == 0, "right_deriv": side == 1}
+        paths = derivs[..., 0], x, y
+        return arraysig.sig_kernel_backprop(*paths, orders, **options, **wanted, **kw)[side]
+
+    def gradient(side: int, derivs: np.ndarray, *paths: np.ndarray) -> np.ndarray:
+        def kernel(path: np.ndarray) -> np.ndarray:
+            other = paths[1 - side].astype(complex)
+            return expected(path, other) if side == 0 else expected(other, path)
+
+        return reference.gradient(kernel, paths[side], derivs)
+
+    id_ = f"d={dimension},orders={orders},{static_kernel}" + "".join(f",{flag}" for flag in flags)
+    return [
+        Case(
+            f"sig_kernel[{id_}]",
+            call,
+            shapes,
+            expected,
+            (2, 2),
+            lambda x, y, derivs: backprop(0, derivs, x, y),
+            tolerance=200.0,
+        ),
+        Case(
+            f"sig_kernel[{id_},second]",
+            lambda y, x, **kw: call(x, y, **kw),
+            lambda batch, length: shapes(batch, length)[::-1],
+            lambda y, x: expected(x, y),
+            (2, 2),
+            lambda y, x, derivs: backprop(1, derivs, x, y),
+            tolerance=200.0,
+        ),
+        *[
+            Case(
+                f"sig_kernel_backprop[{id_},{which}]",
+                lambda derivs, x, y, side=side, **kw: backprop(side, derivs, x, y, **kw),
+                lambda batch, length: ((*batch, 1), *shapes(batch, length)),
+                lambda derivs, x, y, side=side: gradient(side, derivs, x, y),
+                (1, 2, 2),
+                tolerance=500.0,
+            )
+            for side, which in enumerate(("first", "second"))
+        ],
+    ]
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -428,6 +493,11 @@ CASES: list[Case] = [
         _correction(2, 4, 3),
         _correction(2, 3, 2, time_aug=True, end_time=2.5, scalar_term=True),
         _correction(1, 4, 4),
+        _kernel(2, (0, 0), "ScaledLinearKernel", 0.3),
+        _kernel(1, (1, 2), "ScaledLinearKernel", 0.3, time_aug=True, end_time=2.5),
+        _kernel(2, (0, 1), "RBFKernel", 2.0, lead_lag=True),
+        _kernel(3, (3, 0), "RationalQuadraticKernel", 1.5, 0.7),
+        _kernel(2, (1, 1), "PolynomialKernel", 3.0, 1.0, 0.05),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

@@ -155,3 +155,49 @@ def signature_gradient(
         wanted[t] -= gradient
         adjoint = before
     return linear_adjoint(lambda x: augment(x, **flags), path.shape, wanted)
+
+
+#: Static kernels of two points, by the names of their classes, with their parameters.
+STATIC_KERNELS: dict[str, Any] = {
+    "LinearKernel": lambda x, y: x @ y,
+    "ScaledLinearKernel": lambda x, y, scale=1.0: scale**2 * (x @ y),
+    "RBFKernel": lambda x, y, sigma: np.exp(-((x - y) @ (x - y)) / sigma),
+    "PolynomialKernel": lambda x, y, degree=3.0, gamma=1.0, scale=1.0: (
+        scale * (x @ y + gamma) ** degree
+    ),
+    "Matern12Kernel": lambda x, y, sigma: np.exp(-_distance(x, y) / sigma),
+    "Matern32Kernel": lambda x, y, sigma: (
+        (1 + 3**0.5 * _distance(x, y) / sigma) * np.exp(-(3**0.5) * _distance(x, y) / sigma)
+    ),
+    "Matern52Kernel": lambda x, y, sigma: (
+        (1 + 5**0.5 * _distance(x, y) / sigma + 5 / 3 * (x - y) @ (x - y) / sigma**2)
+        * np.exp(-(5**0.5) * _distance(x, y) / sigma)
+    ),
+    "RationalQuadraticKernel": lambda x, y, sigma, alpha=1.0: (
+        (1 + (x - y) @ (x - y) / (2 * alpha * sigma**2)) ** -alpha
+    ),
+}
+
+
+def _distance(x: np.ndarray, y: np.ndarray) -> Any:
+    return ((x - y) @ (x - y)) ** 0.5
+
+
+def signature_kernel(
+    path1: np.ndarray,
+    path2: np.ndarray,
+    orders: tuple[int, int] = (0, 0),
+    static_kernel: Any = STATIC_KERNELS["LinearKernel"],
+    grid: bool = False,
+    **flags: Any,
+) -> np.ndarray:
+    """The Goursat problem of two paths (length, dimension) by finite differences, node by node."""
+    x, y = augment(path1, **flags), augment(path2, **flags)
+    values = np.array([[static_kernel(a, b) for b in y] for a in x])
+    increments = np.diff(np.diff(values, axis=0), axis=1) / 2 ** sum(orders)
+    increments = increments.repeat(2 ** orders[0], axis=0).repeat(2 ** orders[1], axis=1)
+    k = np.ones(np.add(increments.shape, 1), dtype=increments.dtype)
+    for (i, j), p in np.ndenumerate(increments):
+        k[i + 1, j + 1] = (k[i + 1, j] + k[i, j + 1]) * (1 + p / 2 + p * p / 12)
+        k[i + 1, j + 1] -= k[i, j] * (1 - p * p / 12)
+    return k if grid else k[-1, -1]

@@ -16,6 +16,7 @@ from .backends import Backend, have_torch
 PATH = np.ones((4, 2))
 SIG = np.ones(6)
 POINT = np.ones(2)
+PATHS = {"path1": np.ones((2, 4, 2)), "path2": np.ones((2, 3, 2)), "dyadic_order": 1}
 SIZE = {"dimension": 2, "degree": 2}
 
 #: Good arguments of every function; each is replaced by bad ones below.
@@ -37,6 +38,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "sig_inverse_backprop": {"derivs": SIG, "sig": SIG, **SIZE},
     "sig_join": {"sig": SIG, "displacement": POINT, **SIZE},
     "sig_join_backprop": {"d_out": SIG, "sig": SIG, "displacement": POINT, **SIZE},
+    "sig_kernel": PATHS,
+    "sig_kernel_backprop": {"derivs": np.ones(2), **PATHS},
+    "sig_kernel_gram": PATHS,
+    "sig_kernel_gram_backprop": {"derivs": np.ones((2, 2)), **PATHS},
     "sig_length": SIZE,
     "word_to_idx": {"word": (0, 1), "alphabet_size": 2},
     "words": {"alphabet_size": 2, "max_length": 3},
@@ -60,8 +65,8 @@ ARRAYS = [(n, a) for n, args in GOOD.items() for a in args if isinstance(args[a]
 
 
 def test_every_function_has_good_arguments() -> None:
-    functions = {n for n in arraysig.__all__ if n != "show_config"}
-    assert functions - {"signature"} == set(GOOD)
+    functions = {n for n in arraysig.__all__ if inspect.isfunction(getattr(arraysig, n))}
+    assert functions - {"signature", "show_config"} == set(GOOD)
     for name in GOOD:
         call(name)
 
@@ -150,7 +155,10 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
     ("name", "flag"),
     [
         (n, f)
-        for f in ("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes", "stream")
+        for f in (
+            *("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes", "stream"),
+            *("normalize", "left_deriv", "right_deriv"),
+        )
         for n in having(f)
     ],
 )
@@ -360,3 +368,79 @@ def test_coefficients_that_do_not_fit(xp: Backend) -> None:
             arraysig.sig_coef_backprop(
                 path, (0, 1), None if coefs is None else xp.array(coefs), xp.array(derivs)
             )
+
+
+@pytest.mark.parametrize("name", having("dyadic_order"))
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [
+        (-1, ValueError),
+        ((1, -2), ValueError),
+        ((1,), ValueError),
+        ((1, 1, 1), ValueError),
+        (40, ValueError),
+        (2**70, ValueError),
+        (1.0, TypeError),
+        ((1, 1.5), TypeError),
+        ("1", TypeError),
+        (None, TypeError),
+        (True, TypeError),
+    ],
+    ids=str,
+)
+def test_dyadic_order(name: str, order: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=rf"^{name}: `dyadic_order` (must be|is too large).*"):
+        call(name, dyadic_order=order)
+
+
+@pytest.mark.parametrize("name", having("static_kernel"))
+@pytest.mark.parametrize("bad", ["rbf", arraysig.RBFKernel, 1.0, np.dot], ids=str)
+def test_static_kernel(name: str, bad: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: `static_kernel` must be a StaticKernel or None"):
+        call(name, static_kernel=bad)
+
+
+@pytest.mark.parametrize("name", having("max_batch"))
+@pytest.mark.parametrize(
+    ("bad", "error"), [(0, ValueError), (-2, ValueError), (1.0, TypeError), (None, TypeError)]
+)
+def test_max_batch(name: str, bad: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}: `max_batch` must be .*{bad!r}"):
+        call(name, max_batch=bad)
+
+
+KERNEL_PARAMETERS = {
+    "ScaledLinearKernel": ("scale", {}),
+    "RBFKernel": ("sigma", {}),
+    "Matern12Kernel": ("sigma", {}),
+    "Matern32Kernel": ("sigma", {}),
+    "Matern52Kernel": ("sigma", {}),
+    "RationalQuadraticKernel": ("alpha", {"sigma": 1.0}),
+    "PolynomialKernel": ("degree", {}),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_PARAMETERS)
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(-1, ValueError), (np.nan, ValueError), (np.inf, ValueError), ("1", TypeError)],
+    ids=str,
+)
+def test_parameters_of_static_kernels(name: str, bad: Any, error: type[Exception]) -> None:
+    parameter, others = KERNEL_PARAMETERS[name]
+    with pytest.raises(error, match=f"^{name}: `{parameter}` must be .*{bad}"):
+        getattr(arraysig, name)(**others, **{parameter: bad})
+    if parameter in ("sigma", "alpha"):
+        with pytest.raises(ValueError, match=f"^{name}: `{parameter}` must be greater than 0"):
+            getattr(arraysig, name)(**others, **{parameter: 0})
+
+
+def test_paths_of_kernels_that_do_not_fit(xp: Backend) -> None:
+    one, two = xp.array(np.ones((2, 4, 2))), xp.array(np.ones((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"^sig_kernel: `path2` must have leading axes \(2,\)"):
+        arraysig.sig_kernel(one, two, 0)
+    assert arraysig.sig_kernel_gram(one, two, 0).shape == (2, 3)
+    for function in (arraysig.sig_kernel, arraysig.sig_kernel_gram):
+        name = function.__name__
+        with pytest.raises(ValueError, match=f"^{name}: `path2` must have 2 channels"):
+            function(one, two[..., :1], 0)

@@ -25,6 +25,8 @@ ORDER = [
     "transforms",
     "signature",
     "algebra",
+    "static_kernels",
+    "kernels",
     "files",
     "config",
     "demo",

@@ -101,10 +101,28 @@ def _coefficients() -> Iterator[tuple[str, Case]]:
         yield "sig_coef_vjp", Case((plan.outs[0].shape, (batch, length, 8)), attrs)
 
 
+def _kernels() -> Iterator[tuple[str, Case]]:
+    sizes = (
+        *itertools.product((0,), ((0, 0), (2, 2)), (2, 8, 20), ((32, 1000),)),
+        *itertools.product(range(1, 7), ((0, 0),), (8,), ((32, 1000),)),
+        (0, (5, 0), 3, (1, 10_000)),
+        (0, (0, 5), 3, (100_000, 2)),
+        (1, (3, 3), 20, (32, 1000)),
+        (5, (1, 1), 4, (2000, 50)),
+    )
+    for kind, orders, channels, (count, length) in sizes:
+        paths = ((1, count, length, channels), (1, 32, 1000, channels))
+        attrs = (*orders, kind, 1.0, 2.0, 3.0, False, 1)
+        yield "sig_kernel", Case(paths, attrs)
+        yield "sig_kernel_vjp", Case(((1, count, 32), *paths), attrs)
+
+
 def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
-    for name, case in itertools.chain(_transforms(), _signatures(), _tensors(), _coefficients()):
+    for name, case in itertools.chain(
+        _transforms(), _signatures(), _tensors(), _coefficients(), _kernels()
+    ):
         cases.setdefault(name, []).append(case)
     return cases
 

@@ -36,6 +36,15 @@ SIGNATURES = {
     "sig_join": "(sig, displacement, dimension, degree, *, prepend=False, n_jobs=1)",
     "sig_join_backprop": "(d_out, sig, displacement, dimension, degree, *, prepend=False, "
     "n_jobs=1)",
+    "sig_kernel": "(path1, path2, dyadic_order, *, static_kernel=None, time_aug=False, "
+    "lead_lag=False, end_time=1.0, n_jobs=1, normalize=False)",
+    "sig_kernel_backprop": "(derivs, path1, path2, dyadic_order, *, static_kernel=None, "
+    "time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1)",
+    "sig_kernel_gram": "(path1, path2, dyadic_order, *, static_kernel=None, time_aug=False, "
+    "lead_lag=False, end_time=1.0, n_jobs=1, normalize=False, max_batch=-1)",
+    "sig_kernel_gram_backprop": "(derivs, path1, path2, dyadic_order, *, static_kernel=None, "
+    "time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1, "
+    "max_batch=-1)",
     "sig_length": "(dimension, degree, *, time_aug=False, lead_lag=False, scalar_term=False)",
     "transform_path": "(path, *, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1)",
     "transform_path_backprop": "(derivs, *, time_aug=False, lead_lag=False, n_jobs=1)",

@@ -97,6 +97,7 @@ def _unlike(case: Case) -> bool:
         "sig_join[d=3,N=3,prepend]",
         "sig_inverse[d=3,N=3]",
         "linear_sig[d=2,N=4,scalar_term]",
+        "sig_kernel[d=1,orders=(1, 2),ScaledLinearKernel(scale=0.3),time_aug,end_time]",
     }
 
 
@@ -208,6 +209,11 @@ OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
     "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, True, 1.5, 1),
     "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, False, True, 1.0, 1),
+    "sig_kernel": lambda a: (a(2, 3, 4, 2), a(2, 2, 5, 2), 1, 0, 1, 0.5, 0.0, 0.0, False, 1),
+    "sig_kernel_vjp": lambda a: (
+        *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2)),
+        *(0, 1, 0, 1.0, 0.0, 0.0, False, 1),
+    ),
     "tensor_product": lambda a: (a(2, 13), a(2, 13), 3, 2, 1, 0, True, 1),
     "tensor_contract_right": lambda a: (a(2, 12), a(2, 12), 3, 2, 1, False, 1),
     "tensor_contract_left": lambda a: (a(2, 12), a(2, 12), 3, 2, 0, False, 1),

@@ -229,6 +229,45 @@ def finite_real(function: str, name: str, value: Any) -> float:
     return number
 
 
+def non_negative_real(function: str, name: str, value: Any) -> float:
+    """A finite real number of at least 0."""
+    number = finite_real(function, name, value)
+    if number < 0:
+        raise ValueError(f"{function}: `{name}` must be at least 0, got {value}")
+    return number
+
+
+def positive_real(function: str, name: str, value: Any) -> float:
+    """A finite real number greater than 0."""
+    number = finite_real(function, name, value)
+    if number <= 0:
+        raise ValueError(f"{function}: `{name}` must be greater than 0, got {value}")
+    return number
+
+
+def dyadic_order(function: str, value: Any) -> tuple[int, int]:
+    """One order for both paths, or a pair."""
+    if type(value) is int and 0 <= value <= 60:
+        return value, value
+    pair = value if type(value) is tuple else (value, value)
+    if len(pair) != 2:
+        raise ValueError(
+            f"{function}: `dyadic_order` must be an integer or a pair of them, got {value!r}"
+        )
+    first, second = [non_negative_int(function, "dyadic_order", order) for order in pair]
+    if max(first, second) > 60:
+        raise ValueError(f"{function}: `dyadic_order` must be at most 60, got {value!r}")
+    return first, second
+
+
+def batch_size(function: str, name: str, value: Any) -> int:
+    """-1 or a positive integer."""
+    number = _integer(function, name, value)
+    if number == 0 or number < -1:
+        raise ValueError(f"{function}: `{name}` must be -1 or positive, got {number}")
+    return number
+
+
 def n_jobs(function: str, value: Any) -> int:
     """1 is serial, -1 all processors, -2 all but one, and so on."""
     number = _integer(function, "n_jobs", value)

@@ -51,6 +51,16 @@ correction : array or None, default None
 stream : bool, default False
     All prefixes of the path: row i belongs to the path up to point i + 1.
 """,
+    "dyadic_order": """
+dyadic_order : int or pair of int
+    Every segment of a path is cut into 2**dyadic_order equal ones; a pair gives the orders of the
+    first and of the second path.
+""",
+    "static_kernel": """
+static_kernel : StaticKernel or None, default None
+    Kernel of points that is lifted to paths, evaluated on the augmented paths; None is
+    `LinearKernel`.
+""",
     "n_jobs": """
 n_jobs : int, default 1
     CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.

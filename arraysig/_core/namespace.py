@@ -91,6 +91,14 @@ def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     return _functions(arrays[0]).concat(list(arrays), axis)
 
 
+def square_root(array: Any) -> Any:
+    """Of every number, NaN without a warning where it is negative; differentiable in Torch."""
+    if library(array) == "numpy":
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(array)
+    return _functions(array).sqrt(array)
+
+
 def zeros(like: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of the library, dtype and device of `like`."""
     return _functions(like).zeros(shape, dtype=like.dtype, device=like.device)

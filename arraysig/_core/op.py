@@ -53,6 +53,7 @@ class Op:
     vjp : ``vjp(saved, grads, *attrs) -> gradients``, one per array argument, None for an
         argument without gradient. Written in other ops, never with an array library.
     jvp : ``jvp(saved, tangents, *attrs) -> tangents of the outputs``, likewise
+    outputs : how many there are, the length of ``plan(...).outs``
     function : public function that errors speak of, where that has another name
     """
 
@@ -63,6 +64,7 @@ class Op:
     saves: tuple[str, ...] = ()
     vjp: Callable[..., tuple[Any, ...]] | None = None
     jvp: Callable[..., tuple[Any, ...]] | None = None
+    outputs: int = 1
     function: str = ""
     arrays: tuple[str, ...] = field(init=False)
     attrs: tuple[str, ...] = field(init=False)

@@ -101,7 +101,8 @@ def _refusing(op: Op, what: str) -> Callable[..., Any]:
 def _register(op: Op) -> tuple[Any, Any]:
     """Define the operator of `op`; return its eager and its compiled Function."""
     n = len(op.arrays)
-    _LIBRARY.define(f"{op.name}{op.schema} -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
+    result = "Tensor" if op.outputs == 1 else f"({', '.join(['Tensor'] * op.outputs)})"
+    _LIBRARY.define(f"{op.name}{op.schema} -> {result}", tags=(torch.Tag.pt2_compliant_tag,))
     packet = getattr(torch.ops.arraysig, op.name).default
 
     # The dispatcher makes lists of the tuples among attributes, which plans need as keys.
@@ -131,6 +132,7 @@ def _register(op: Op) -> tuple[Any, Any]:
     torch.library.register_fake(f"arraysig::{op.name}", fake, lib=_LIBRARY)
 
     # Dynamo traces the two functions below: they close over plain values, not over the row.
+    out_dims = 0 if op.outputs == 1 else (0,) * op.outputs
     saved = tuple(i for i, name in enumerate(op.arrays) if name in op.saves)
     vjp = op.vjp or _refusing(op, "derivative")
     jvp_rule = op.jvp or _refusing(op, "forward-mode derivative")
@@ -157,7 +159,7 @@ def _register(op: Op) -> tuple[Any, Any]:
                 t.unsqueeze(0).expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
                 for t, d in zip(args[:n], in_dims[:n], strict=True)
             ]
-            return function().apply(*moved, *args[n:]), 0
+            return function().apply(*moved, *args[n:]), out_dims
 
         return staticmethod(rule)
 

@@ -1,0 +1,215 @@
+"""Host code of the CUDA kernels of `kernels.py`: sizes of strips, and pairs of a launch.
+
+A block of one warp or more works on a pair; see ``goursat.cuh`` for strips, steps and phases.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._core.op import Plan
+
+_BYTES = 256 * 2**20  # of scratch memory in a call, unless one pair needs more
+_GRID = 2**31 - 1
+_WARPS = 8  # __launch_bounds__ of the kernels
+_PER_SCHEDULER = 2  # warps that keep a scheduler busy
+_IN_REGISTERS = 16  # the most channels of points that stay there
+_POLYNOMIAL = 6
+
+
+class Strip(NamedTuple):
+    """Macros of ``goursat.cuh``, and what follows from them.
+
+    Attributes
+    ----------
+    channels, block, rows, row_order, columns, steps : macros
+    split : log2 of the steps of an increment
+    coarse, points : increments and points of a lane in a column
+    strips, phases : of a pair
+    width : columns of the grid
+    """
+
+    channels: int
+    block: int
+    rows: int
+    row_order: int
+    columns: int
+    steps: int
+    split: int
+    coarse: int
+    points: int
+    strips: int
+    phases: int
+    width: int
+
+
+class Call(NamedTuple):
+    """Sizes and attributes of a call."""
+
+    groups: int
+    count1: int
+    count2: int
+    length1: int
+    length2: int
+    channels: int
+    order1: int
+    order2: int
+    static_kernel: int
+    p0: float
+    p1: float
+    p2: float
+    symmetric: bool
+
+    @property
+    def pairs(self) -> int:
+        """All of them."""
+        return self.groups * self.count1 * self.count2
+
+    @property
+    def active(self) -> int:
+        """Those that are not left out, about."""
+        return (self.pairs + 1) // 2 if self.symmetric else self.pairs
+
+    @property
+    def constant(self) -> bool:
+        """Whether a path has no increments, or there are no pairs."""
+        return min(self.length1, self.length2) < 2 or not self.pairs
+
+    def strip(self, rows: int, coarse: int, cells: int, held: int, block: int) -> Strip:
+        """The strips for lanes with at most `rows` rows and `coarse` increments.
+
+        Lanes do `cells` columns in a phase, and keep all channels of their points if that are
+        `held` numbers or fewer, else `block` channels at a time.
+        """
+        needed = -(-(self.length1 - 1) // 32)  # increments of a lane that one strip would need
+        coarse = min(coarse, 1 << (needed - 1).bit_length())
+        rows = min(rows, coarse << self.order1)
+        row_order = min(self.order1, rows.bit_length() - 1)
+        columns = min(4, 1 << self.order2)
+        steps, split = cells // columns, self.order2 + 1 - columns.bit_length()
+        coarse = rows >> row_order
+        points = coarse + (self.static_kernel != 0)
+        channels = self.channels if self.channels <= min(_IN_REGISTERS, held // points) else 0
+        strips = -(-((self.length1 - 1) << self.order1) // (32 * rows))
+        phases = -(-(((self.length2 - 1) << split) + 31) // steps)
+        width = (self.length2 - 1) << self.order2
+        sizes = split, coarse, points, strips, phases, width
+        return Strip(channels, channels or block, rows, row_order, columns, steps, *sizes)
+
+    def macros(self, strip: Strip) -> dict[str, int | str]:
+        """Of a source."""
+        return {
+            "KIND": self.static_kernel,
+            "CHANNELS": strip.channels,
+            "BLOCK": strip.block,
+            "ROWS": strip.rows,
+            "ROW_ORDER": strip.row_order,
+            "COLUMNS": strip.columns,
+            "STEPS": strip.steps,
+        }
+
+    def args(self, gpu: Any, strip: Strip) -> tuple[Any, ...]:
+        """What both kernels get after the number of the first pair."""
+        whole = self.static_kernel == _POLYNOMIAL and self.p2 >= 0 and self.p2 == int(self.p2)
+        parameters = [gpu.real(p) for p in (self.p0, self.p1, self.p2)]
+        power = int(self.p2) if whole else -1
+        sizes = self.count1, self.count2, self.length1, self.length2, self.channels
+        scale = gpu.real(0.5 ** (self.order1 + self.order2))
+        return (*sizes, self.order1, strip.split, *parameters, power, scale, int(self.symmetric))
+
+
+def _fill(gpu: Any, out: Any, size: int, value: float) -> None:
+    blocks = min(-(-size // 256), 32 * gpu.processors)
+    source = gpu.source("sig_kernel_fill.cu")
+    gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
+
+
+def _warps(gpu: Any, pairs: int, strips: int, shared: int) -> int:
+    """Warps of a block, each with `shared` bytes: more than one where there are few pairs."""
+    wanted = -(-4 * _PER_SCHEDULER * gpu.processors // pairs)
+    return int(max(1, min(wanted, strips, _WARPS, gpu.shared_memory // shared)))
+
+
+def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Signature kernels."""
+    call = Call._make((*plan.ints, *attrs))
+    if call.constant:
+        _fill(gpu, outs[0], call.pairs, 1.0)
+        return
+    size = gpu.itemsize
+    strip = call.strip(128 // size, 4, 16 * min(4, 1 << call.order2), 320 // size, 8)
+    entries = strip.steps + strip.points - strip.coarse
+    shared = size * (entries * strip.points * 32 + 2 * strip.steps * strip.columns)
+    row = strip.width if strip.strips > 1 else 0
+    most = min(call.pairs, _GRID, max(1, _BYTES // max(1, row * size)))
+    warps = _warps(gpu, min(call.active, most), strip.strips, shared)
+    rows = gpu.scratch((most * row,)) if row else None
+    source = gpu.source("sig_kernel.cu", **call.macros(strip))
+    args = call.args(gpu, strip)
+    for first in range(0, call.pairs, most):
+        grid, block = (min(most, call.pairs - first),), (32 * warps,)
+        gpu.launch(
+            source, "sig_kernel", grid, block, (*ins, *outs, rows, first, *args), warps * shared
+        )
+
+
+def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Their gradients."""
+    call = Call._make((*plan.ints, *attrs))
+    points1 = call.groups * call.count1 * call.length1
+    points2 = call.groups * call.count2 * call.length2
+    if call.constant:
+        _fill(gpu, outs[0], points1 * call.channels, 0.0)
+        _fill(gpu, outs[1], points2 * call.channels, 0.0)
+        return
+    strip = call.strip(32 // gpu.itemsize, 16 // gpu.itemsize, 16, 160 // gpu.itemsize, 4)
+    linear = call.static_kernel == 0
+    entries = strip.steps + strip.points - strip.coarse
+    shared = 2 * strip.steps * strip.columns + strip.steps * strip.block  # see the pointers there
+    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * (not linear)
+    shared += 32 * strip.steps * strip.columns * (strip.rows + 1)
+    shared *= gpu.itemsize
+
+    grads1 = strip.strips * (strip.points + 1) * call.channels * 32
+    grads2 = (call.length2 - linear) * call.channels
+    row = strip.strips * strip.width
+    front = strip.phases * (strip.rows + 1 + strip.columns) * 32
+    warps = _warps(gpu, call.active, strip.strips, shared)
+    size = (grads1 + grads2 + row + warps * front) * gpu.itemsize
+    most = min(call.pairs, max(1, _BYTES // size))
+    room = [gpu.scratch((most * numbers,)) for numbers in (grads1, grads2, row, warps * front)]
+
+    source = gpu.source("sig_kernel_vjp.cu", **call.macros(strip))
+    args = call.args(gpu, strip)
+    factor = gpu.real(call.p0 * 0.5 ** (call.order1 + call.order2) if linear else 1.0)
+    counts = call.count1, call.count2
+    for first in range(0, call.pairs, most):
+        pairs = min(most, call.pairs - first)
+        gpu.launch(
+            source,
+            "sig_kernel_vjp",
+            (pairs,),
+            (32 * warps,),
+            (*ins, *room, first, *args),
+            warps * shared,
+        )
+        blocks = [
+            min(-(-points * call.channels // 256), 32 * gpu.processors)
+            for points in (points1, points2)
+        ]
+        rest = call.length1, call.channels, call.order1, strip.strips, factor, int(call.symmetric)
+        gpu.launch(
+            source,
+            "sig_kernel_sum1",
+            (blocks[0],),
+            (256,),
+            (room[0], outs[0], first, pairs, *counts, *rest),
+        )
+        sizes = call.length2, call.channels, int(call.symmetric)
+        gpu.launch(
+            source,
+            "sig_kernel_sum2",
+            (blocks[1],),
+            (256,),
+            (room[1], outs[1], first, pairs, *counts, *sizes),
+        )

@@ -1,0 +1,249 @@
+"""Signature kernels: Gram matrices, identities, and what the battery has no row for."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import arraysig
+
+from . import reference
+from .backends import Backend
+
+ALL_KERNELS = [
+    arraysig.LinearKernel(),
+    arraysig.ScaledLinearKernel(0.5),
+    arraysig.RBFKernel(0.8),
+    arraysig.PolynomialKernel(2.0, 0.5, 0.3),
+    arraysig.PolynomialKernel(6, -0.2, 0.1),
+    arraysig.Matern12Kernel(0.8),
+    arraysig.Matern32Kernel(0.8),
+    arraysig.Matern52Kernel(0.8),
+    arraysig.RationalQuadraticKernel(0.8, 1.5),
+]
+
+
+def definition(kernel: Any) -> Any:
+    """The slow definition of a static kernel."""
+    slow = reference.STATIC_KERNELS[type(kernel).__name__]
+    return lambda x, y: slow(x, y, **vars(kernel))
+
+
+def walks(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Brownian paths over a unit of time."""
+    steps = rng.normal(size=shape) / math.sqrt(shape[-2] * shape[-1])
+    return steps.cumsum(-2)
+
+
+@pytest.mark.parametrize("kernel", ALL_KERNELS, ids=str)
+def test_gram_matrices_of_all_static_kernels(
+    xp: Backend, kernel: Any, rng: np.random.Generator
+) -> None:
+    x, y = walks(rng, 3, 6, 2), walks(rng, 2, 9, 2)
+    expected = [
+        [reference.signature_kernel(a, b, (1, 1), definition(kernel)) for b in y] for a in x
+    ]
+    one, two = xp.array(x), xp.array(y)
+    got = arraysig.sig_kernel_gram(one, two, 1, static_kernel=kernel)
+    np.testing.assert_allclose(xp.numpy(got), expected, rtol=1e-12)
+    derivs = rng.normal(size=(3, 2))
+    grads = arraysig.sig_kernel_gram_backprop(
+        xp.array(derivs), one, two, 1, static_kernel=kernel, right_deriv=True
+    )
+    sums = np.zeros_like(x), np.zeros_like(y)
+    for i, j in np.ndindex(3, 2):
+        for side, at, path, other in ((0, i, x[i], y[j]), (1, j, y[j], x[i])):
+
+            def value(path: np.ndarray, side: int = side, other: Any = other) -> Any:
+                pair = (path, other + 0j)[:: 1 - 2 * side]
+                return reference.signature_kernel(*pair, (1, 1), definition(kernel))
+
+            sums[side][at] += reference.gradient(value, path, derivs[i, j])
+    for got, wanted in zip(grads, sums, strict=True):
+        np.testing.assert_allclose(
+            xp.numpy(got), wanted, rtol=0, atol=1e-12 * np.max(np.abs(wanted))
+        )
+
+
+def test_shapes_of_gram_matrices(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = walks(rng, 2, 3, 5, 2), walks(rng, 4, 7, 2)
+    full = arraysig.sig_kernel_gram(xp.array(x), xp.array(y), 0)
+    assert full.shape == (2, 3, 4)
+    single = arraysig.sig_kernel_gram(xp.array(x[1, 2]), xp.array(y[3]), 0)
+    assert single.shape == ()
+    assert float(single) == pytest.approx(float(full[1, 2, 3]), rel=1e-14)
+    left, right = arraysig.sig_kernel_gram_backprop(
+        xp.array(np.ones((2, 3, 4))), xp.array(x), xp.array(y), 0, right_deriv=True
+    )
+    assert left.shape == x.shape
+    assert right.shape == y.shape
+    for empty in (x[:0], x[:, :0]):
+        none = arraysig.sig_kernel_gram(xp.array(empty), xp.array(y), 0)
+        assert none.shape == (*empty.shape[:2], 4)
+        derivs = xp.array(np.ones(none.shape))
+        left, right = arraysig.sig_kernel_gram_backprop(
+            derivs, xp.array(empty), xp.array(y), 0, right_deriv=True
+        )
+        assert left.shape == empty.shape
+        assert not xp.numpy(right).any()
+    both = arraysig.sig_kernel_gram(xp.array(x[:0]), xp.array(x[:0]), 0)
+    assert both.shape == (0, 3, 0, 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 40])
+def test_one_set_of_paths_twice(xp: Backend, count: int, rng: np.random.Generator) -> None:
+    paths = xp.array(walks(rng, count, 5, 2))
+    other = xp.array(xp.numpy(paths).copy())
+    for order, options in ((1, {}), ((0, 2), {}), (0, {"normalize": True})):
+        same = xp.numpy(arraysig.sig_kernel_gram(paths, paths, order, **options))
+        np.testing.assert_allclose(
+            same, xp.numpy(arraysig.sig_kernel_gram(paths, other, order, **options)), rtol=1e-13
+        )
+        if order == 1:
+            np.testing.assert_array_equal(same, same.T)
+        if options:
+            np.testing.assert_allclose(np.diag(same), 1, rtol=1e-14)
+
+
+def test_gradient_of_one_set_of_paths_twice(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    values = walks(rng, 5, 4, 2)
+    weights = torch.from_numpy(rng.normal(size=(5, 5)))
+    leaf = torch.from_numpy(values).requires_grad_()
+    (arraysig.sig_kernel_gram(leaf, leaf, 1) * weights).sum().backward()
+    one, two = (torch.from_numpy(values).requires_grad_() for _ in range(2))
+    (arraysig.sig_kernel_gram(one, two, 1) * weights).sum().backward()
+    torch.testing.assert_close(leaf.grad, one.grad + two.grad)
+    left, right = arraysig.sig_kernel_gram_backprop(
+        weights.numpy(), values, values, 1, right_deriv=True
+    )
+    np.testing.assert_allclose(one.grad, left, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(two.grad, right, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_torch_gradients(normalize: bool, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(walks(rng, 2, 4, 2)).requires_grad_()
+    y = torch.from_numpy(walks(rng, 2, 3, 2)).requires_grad_()
+    options = {"static_kernel": arraysig.Matern32Kernel(1.0), "normalize": normalize}
+    for function in (arraysig.sig_kernel, arraysig.sig_kernel_gram):
+        assert torch.autograd.gradcheck(
+            lambda a, b, f=function: f(a, b, 1, time_aug=True, **options), (x, y)
+        )
+    (grad,) = torch.autograd.grad(arraysig.sig_kernel(x, y, 0).sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="^arraysig: sig_kernel_vjp has no derivative"):
+        grad.sum().backward()
+    with pytest.raises(NotImplementedError, match="^arraysig: sig_kernel has no forward-mode"):
+        torch.func.jvp(
+            lambda a: arraysig.sig_kernel(a, y.detach(), 0), (x.detach(),), (x.detach(),)
+        )
+
+
+def test_straight_lines_give_a_hypergeometric_function(xp: Backend) -> None:
+    # The signature of a line is exp(v): the kernel is the sum of <v, w>^n / n!^2.
+    v, w = np.array([0.5, -1.0, 2.0]), np.array([1.0, 0.5, 0.25])
+    exact = sum((v @ w) ** n / math.factorial(n) ** 2 for n in range(30))
+    lines = [xp.array(np.linspace(0, 1, 9)[:, None] * u) for u in (v, w)]
+    errors = [float(arraysig.sig_kernel(*lines, order)) - exact for order in (2, 3, 4)]
+    assert abs(errors[2]) < 1e-6
+    for coarse, fine in itertools.pairwise(errors):
+        assert coarse / fine == pytest.approx(4, rel=0.05)  # second order
+
+
+def test_kernels_are_inner_products_of_signatures(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = walks(rng, 4, 6, 2) / 2, walks(rng, 4, 5, 2) / 2
+    one, two = [arraysig.sig(p, 9, scalar_term=True) for p in (x, y)]
+    kernel = arraysig.sig_kernel(xp.array(x), xp.array(y), 6)
+    np.testing.assert_allclose(xp.numpy(kernel), (one * two).sum(-1), rtol=2e-5)
+
+
+def test_points_far_from_the_origin(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = (walks(rng, 8, 2).astype("float32") for _ in range(2))
+    for kernel in (arraysig.RBFKernel(1.0), arraysig.Matern52Kernel(1.0)):
+        near, far = (
+            xp.numpy(
+                arraysig.sig_kernel(
+                    xp.array(x + shift), xp.array(y + shift), 0, static_kernel=kernel
+                )
+            )
+            for shift in (np.float32(0), np.float32(1024))
+        )
+        np.testing.assert_allclose(far, near, rtol=2e-4)  # of the points, rounded by 6e-5
+
+
+def test_coinciding_points_have_gradients(xp: Backend, rng: np.random.Generator) -> None:
+    x = xp.array(walks(rng, 5, 2))
+    for kernel in ALL_KERNELS:
+        grads = arraysig.sig_kernel_backprop(
+            xp.array(np.ones(())), x, x, 0, static_kernel=kernel, right_deriv=True
+        )
+        np.testing.assert_allclose(xp.numpy(grads[0]), xp.numpy(grads[1]), rtol=1e-9, atol=1e-12)
+        assert np.isfinite(xp.numpy(grads[0])).all()
+
+
+def test_negative_bases_of_polynomials(xp: Backend) -> None:
+    x, y = np.array([[0.0], [1.0], [0.5]]), np.array([[0.0], [-2.0], [-3.0]])
+    for degree in (0, 1, 6, 7, 2.5):
+        kernel = arraysig.PolynomialKernel(degree, 0.5, 0.01)
+
+        def slow(a: np.ndarray, b: np.ndarray, degree: float = degree) -> Any:
+            base = a @ b + 0.5
+            return 0.01 * (base if degree == int(degree) else max(base, 0.0)) ** degree
+
+        got = arraysig.sig_kernel(xp.array(x), xp.array(y), 0, static_kernel=kernel)
+        expected = reference.signature_kernel(x, y, (0, 0), slow)
+        assert float(got) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_normalized_kernels(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = xp.array(walks(rng, 2, 3, 5, 2)), xp.array(walks(rng, 2, 3, 7, 2))
+    got = arraysig.sig_kernel(x, y, 1, normalize=True)
+    k = [xp.numpy(arraysig.sig_kernel(a, b, 1)) for a, b in ((x, y), (x, x), (y, y))]
+    np.testing.assert_allclose(xp.numpy(got), k[0] / np.sqrt(k[1] * k[2]), rtol=1e-13)
+    gram = xp.numpy(arraysig.sig_kernel_gram(x, y, 1, normalize=True))
+    for index in np.ndindex(2, 3):
+        assert gram[index + index] == pytest.approx(xp.numpy(got)[index], rel=1e-13)
+    wild = xp.array(np.array([[0.0], [5.0], [-5.0], [5.0]]))
+    norm = float(arraysig.sig_kernel(wild, wild, 0))
+    normalized = float(arraysig.sig_kernel(wild, wild, 0, normalize=True))
+    assert math.isnan(normalized) if norm < 0 else normalized == pytest.approx(1)
+
+
+def test_gradients_that_are_not_wanted(xp: Backend, rng: np.random.Generator) -> None:
+    x, derivs = xp.array(walks(rng, 2, 4, 2)), xp.array(np.ones(2))
+    for left in (False, True):
+        for right in (False, True):
+            got = arraysig.sig_kernel_backprop(derivs, x, x, 0, left_deriv=left, right_deriv=right)
+            assert [g is not None for g in got] == [left, right]
+
+
+def test_brownian_paths_in_single_precision(rng: np.random.Generator) -> None:
+    x, y = (walks(rng, 16, 1000, 2).astype("float32") for _ in range(2))
+    for order in (0, 1, 2):
+        for kernel in (None, arraysig.RBFKernel(1.0)):
+            args = {"static_kernel": kernel, "n_jobs": -1}
+            single = arraysig.sig_kernel(x, y, order, **args)
+            double = arraysig.sig_kernel(x.astype(float), y.astype(float), order, **args)
+            worst = np.max(np.abs(single - double) / np.maximum(np.abs(double), 0.5))
+            assert worst < 2e-5
+            ones = np.ones(16, dtype="float32")
+            grad = arraysig.sig_kernel_backprop(ones, x, y, order, **args)[0]
+            exact = arraysig.sig_kernel_backprop(
+                ones.astype(float), x.astype(float), y.astype(float), order, **args
+            )[0]
+            assert np.max(np.abs(grad - exact)) < 1e-4 * np.max(np.abs(exact))
+
+
+@pytest.mark.parametrize("kernel", ALL_KERNELS, ids=str)
+def test_static_kernels_are_values(kernel: Any) -> None:
+    assert pickle.loads(pickle.dumps(kernel)) == kernel
+    assert copy.deepcopy(kernel) == kernel
+    assert hash(kernel) == hash(copy.copy(kernel))
+    assert type(kernel).__name__ in repr(kernel)
