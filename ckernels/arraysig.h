@@ -5,6 +5,7 @@
  * return AS_CANCELLED when it is not 0, and count finished units in control[1].
  */
 #pragma once
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

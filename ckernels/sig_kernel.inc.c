@@ -37,6 +37,8 @@
 #define ARRAYSIG_PDE_LIMITS
 #define AS_PDE_ROWS (AS_MANY_VECTORS ? 8 : 4) /* refined rows in a strip */
 #define AS_PDE_COLUMNS 32                     /* coarse columns whose p are made together */
+#define AS_LAG 2 /* steps between lanes of a band: two chains of operations are under way */
+#define AS_BANDS_BYTES 67108864 /* rows of h of all pairs, above which pairs share vectors */
 #ifndef AS_PDE_CHECKPOINTS
 #define AS_PDE_CHECKPOINTS 4194304 /* bytes of checkpoints from which there are two layers */
 #endif
@@ -55,6 +57,8 @@ typedef struct {
     i64 rows, together;            /* coarse rows of a strip; strips between checkpoints */
     struct AS_T(pde_part) * parts; /* of the gradient */
     i64 part_count;
+    REAL *rows_of_h; /* of pairs one at a time: [pair], and columns that bands have done */
+    i64 *progress;
     i64 *control;
     i64 next, failed;
 } PDE_JOB;
@@ -268,22 +272,22 @@ static void AS_T(products_of_rows)(const PDE_JOB *job, const VEC *x, const VEC *
 #undef AS_CASE
 }
 
-/* p of a strip of `rows` coarse rows at columns [begin, end). `points` is scratch that keeps the
- * static kernel at the last column for the next call; weights of points [column][rows + 1] are kept
- * if they are wanted. */
+/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first. `points` is
+ * scratch that keeps the static kernel at the last column for the next call; weights of points
+ * [column][rows + 1] are kept if they are wanted. */
 static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
                              i64 end, VEC *points, VEC *p, VEC *weights)
 {
     const i64 d = job->channels, width = rows + 1;
     if (job->kind == AS_LINEAR) {
-        AS_T(products_of_rows)(job, x, y + begin * d, end - begin, rows, p);
+        AS_T(products_of_rows)(job, x, y, end - begin, rows, p);
         return;
     }
     const i64 first = begin ? begin + 1 : 0, count = end + 1 - first;
     if (begin)
         memcpy(points, points + AS_PDE_COLUMNS * width, sizeof(VEC) * (size_t)width);
     VEC *fresh = points + (first - begin) * width;
-    AS_T(products_of_rows)(job, x, y + first * d, count, width, fresh);
+    AS_T(products_of_rows)(job, x, y + (first - begin) * d, count, width, fresh);
     AS_T(evaluate_kind)(job, fresh, weights ? weights + first * width : NULL, count * width);
     for (i64 t = 0; t < end - begin; ++t) {
         const VEC *here = points + t * width, *next = here + width;
@@ -294,12 +298,21 @@ static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64
 
 /* ---- Forward ------------------------------------------------------------------------------- */
 
+/* Where lanes are strips below each other: what passes from one to the next, and from the last lane
+ * to the first of the strips below, by rows of single numbers. */
+typedef struct {
+    VEC *bottom; /* [2][refined column], h of the last row, one and two steps ago */
+    const REAL *in;
+    REAL *out;
+} AS_T(seam);
+
 /* Sweeps `count` coarse columns of a strip of `rows` coarse rows, each `fine` refined ones.
  * left[0 .. rows * fine] are the values at the current column, from the row above the strip on;
  * `row` holds h of the row above and then that of the last row. With `values` they are kept too,
- * from the column after the current one on. */
+ * from the column after the current one on. With a seam that takes the place of `row`. */
 AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restrict left,
-                           VEC *restrict row, VEC *restrict values, const int rows, const int fine)
+                           VEC *restrict row, VEC *restrict values, const AS_T(seam) * seam,
+                           const int rows, const int fine)
 {
     VEC k[AS_PDE_ROWS + 1];
     AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
@@ -311,8 +324,10 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
             a[r] = p[r] + square * (REAL)(1.0 / 3);
             ab[r] = p[r] + square * (REAL)(2.0 / 3);
         }
-        for (i64 c = 0; c < fine_columns; ++c, ++row) {
-            VEC h = *row, corner = k[0];
+        for (i64 c = 0; c < fine_columns; ++c) {
+            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : row++;
+            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *passed;
+            VEC corner = k[0];
             k[0] = corner + h;
             AS_UNROLL for (int r = 0; r < rows * fine; ++r)
             {
@@ -321,7 +336,9 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
                 corner = left_value;
                 k[r + 1] = left_value + h;
             }
-            *row = h;
+            *passed = h;
+            if (seam)
+                seam->out[t * fine_columns + c] = h[AS_LANES - 1];
             if (values) {
                 AS_UNROLL for (int r = 0; r <= rows * fine; ++r) values[r] = k[r];
                 values += rows * fine + 1;
@@ -342,14 +359,16 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
 #endif
 
 static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left, VEC *row,
-                              VEC *values, i64 rows, i64 fine)
+                              VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
 {
 #define AS_SHAPE(ROWS, FINE)                                                                       \
     if (rows == ROWS && fine == FINE) {                                                            \
-        if (values)                                                                                \
-            AS_T(sweep)(p, count, fine_columns, left, row, values, ROWS, FINE);                    \
+        if (seam)                                                                                  \
+            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, seam, ROWS, FINE);               \
+        else if (values)                                                                           \
+            AS_T(sweep)(p, count, fine_columns, left, row, values, NULL, ROWS, FINE);              \
         else                                                                                       \
-            AS_T(sweep)(p, count, fine_columns, left, row, NULL, ROWS, FINE);                      \
+            AS_T(sweep)(p, count, fine_columns, left, row, NULL, NULL, ROWS, FINE);                \
         return;                                                                                    \
     }
     AS_EACH_SHAPE(AS_SHAPE)
@@ -396,10 +415,11 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
         const i64 end = as_least(t + AS_PDE_COLUMNS, job->steps2);
         VEC *p = values ? s->p + t * strip.rows : s->p;
-        AS_T(increments)(job, x, s->y, strip.rows, t, end, s->points, p, weights);
+        AS_T(increments)(job, x, s->y + t * job->channels, strip.rows, t, end, s->points, p,
+                         weights);
         AS_T(sweep_strip)(p, end - t, columns, left, row + t * columns,
-                          values ? values + (1 + t * columns) * (height + 1) : NULL, strip.rows,
-                          strip.fine);
+                          values ? values + (1 + t * columns) * (height + 1) : NULL, NULL,
+                          strip.rows, strip.fine);
     }
     return left[height];
 }
@@ -426,6 +446,15 @@ static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH 
     s->dy = AS_T(take)(arena, (job->steps2 + 1) * d);
 }
 
+/* Writes the kernel of a pair. */
+static void AS_T(put)(const PDE_JOB *job, AS_T(pair) at, REAL value)
+{
+    REAL *out = job->out + at.group * job->count1 * job->count2;
+    out[at.row * job->count2 + at.column] = value;
+    if (job->symmetric)
+        out[at.column * job->count2 + at.row] = value;
+}
+
 static void AS_T(kernel_worker)(void *argument)
 {
     PDE_JOB *job = argument;
@@ -442,14 +471,174 @@ static void AS_T(kernel_worker)(void *argument)
             result = AS_T(run_strip)(job, &s, strip, s.row, NULL);
         if (as_cancelled(job->control))
             break;
-        for (i64 l = 0; l < lanes.count; ++l) {
-            const AS_T(pair) at = lanes.pair[l];
-            REAL *out = job->out + at.group * job->count1 * job->count2;
-            out[at.row * job->count2 + at.column] = result[l];
-            if (job->symmetric)
-                out[at.column * job->count2 + at.row] = result[l];
-        }
+        for (i64 l = 0; l < lanes.count; ++l)
+            AS_T(put)(job, lanes.pair[l], result[l]);
         as_count(job->control, lanes.count);
+    }
+    AS_FREE_SCRATCH();
+}
+
+/* ---- Forward, a pair at a time ------------------------------------------------------------- */
+
+/* Where pairs are few, lanes are AS_LANES strips below each other of one pair, each AS_LAG steps
+ * behind the one above, and AS_LANES strips make a band. Bands follow each other through a row of h
+ * in memory, which band b + 1 may read where band b has been: that is how threads share a pair.
+ * Rows behind the last have p = 0, and so copy the row above. */
+
+/* Steps of a band, whole chunks, and numbers in a row of h, with room for columns that there are
+ * not at both ends: where they are read they are 0. */
+static i64 AS_T(band_steps)(const PDE_JOB *job)
+{
+    const i64 steps = job->steps2 + AS_LAG * (AS_LANES - 1);
+    return as_ceil_div(steps, AS_PDE_COLUMNS) * AS_PDE_COLUMNS;
+}
+
+static i64 AS_T(band_row)(const PDE_JOB *job)
+{
+    return (AS_T(band_steps)(job) + AS_LAG * (AS_LANES - 1)) << job->order2;
+}
+
+static i64 AS_T(band_count)(const PDE_JOB *job)
+{
+    return as_ceil_div(
+        job->split > 1 ? job->steps1 * job->split : as_ceil_div(job->steps1, job->rows), AS_LANES);
+}
+
+/* The second path by channels, each backwards, even columns and odd ones apart: lanes, which are
+ * AS_LAG columns apart, are then next to each other. */
+typedef struct {
+    REAL *reversed;
+    i64 stride, last; /* of a channel; where column 0 or 1 is */
+} AS_T(columns);
+
+static AS_T(columns) AS_T(describe_columns)(const PDE_JOB *job, REAL *memory)
+{
+    const i64 last = AS_T(band_steps)(job) / AS_LAG + 1;
+    return (AS_T(columns)){memory, last + AS_LANES, last};
+}
+
+static void AS_T(reverse_columns)(const PDE_JOB *job, const REAL *y, AS_T(columns) to)
+{
+    const i64 d = job->channels, linear = job->kind == AS_LINEAR;
+    for (i64 odd = 0; odd < AS_LAG; ++odd)
+        for (i64 a = 0; a < d; ++a)
+            for (i64 i = 0; i < to.stride; ++i) {
+                const i64 column = AS_LAG * (to.last - i) + odd;
+                const i64 inside = as_most(0, as_least(column, job->steps2 - linear));
+                const REAL *at = y + inside * d + a;
+                to.reversed[(odd * d + a) * to.stride + i] = !linear            ? *at
+                                                             : column == inside ? at[d] - *at
+                                                                                : 0;
+            }
+}
+
+/* Columns of the lanes at steps [begin, begin + count). */
+static void AS_T(columns_of_lanes)(AS_T(columns) from, i64 begin, i64 count, i64 d, VEC *y)
+{
+    for (i64 t = begin; t < begin + count; ++t, y += d)
+        for (i64 a = 0; a < d; ++a)
+            y[a] = AS_T(load)(from.reversed + (t % AS_LAG * d + a) * from.stride + from.last -
+                              t / AS_LAG);
+}
+
+/* Rows of the first path that the lanes of a band have: increments, 0 where there are none; else
+ * points, the last one for those. */
+static void AS_T(rows_of_lanes)(const PDE_JOB *job, const REAL *x, i64 band, VEC *to)
+{
+    const i64 d = job->channels, linear = job->kind == AS_LINEAR, rows = job->rows;
+    for (i64 r = 0; r < rows + !linear; ++r)
+        for (int l = 0; l < AS_LANES; ++l) {
+            const i64 row = (band * AS_LANES + l) * rows / job->split + r;
+            const REAL *at = x + as_least(row, job->steps1 - linear) * d;
+            for (i64 a = 0; a < d; ++a)
+                to[r * d + a][l] = !linear             ? at[a]
+                                   : row < job->steps1 ? (at[a + d] - at[a]) * job->scale
+                                                       : 0;
+        }
+}
+
+typedef struct {
+    VEC *x, *y, *p, *points, *bottom;
+    REAL *reversed;
+} AS_T(band_scratch);
+
+static void AS_T(lay_out_band)(const PDE_JOB *job, SIG_ARENA *arena, AS_T(band_scratch) * s)
+{
+    const i64 d = job->channels, linear = job->kind == AS_LINEAR;
+    s->x = AS_T(take)(arena, (job->rows + 1) * d);
+    s->y = AS_T(take)(arena, (AS_PDE_COLUMNS + 1) * d);
+    s->p = AS_T(take)(arena, job->rows * AS_PDE_COLUMNS);
+    s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
+    s->bottom = AS_T(take)(arena, AS_LAG << job->order2);
+    const i64 reversed = AS_LAG * d * AS_T(describe_columns)(job, NULL).stride;
+    s->reversed = (REAL *)AS_T(take)(arena, as_ceil_div(reversed, AS_LANES));
+}
+
+/* Waits until the band above has done `columns` columns; 0 when cancelled. */
+static int AS_T(wait_for)(const i64 *progress, i64 columns, i64 *control)
+{
+    for (i64 tries = 1; __atomic_load_n(progress, __ATOMIC_ACQUIRE) < columns; ++tries) {
+        if (as_cancelled(control))
+            return 0;
+        if (tries % 1024 == 0)
+            sched_yield();
+    }
+    return 1;
+}
+
+/* A band of a pair; returns the value at its last row and column, or 0 when cancelled. */
+static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_T(columns) y,
+                           REAL *row, const i64 *above, i64 *progress)
+{
+    const i64 d = job->channels, fine = as_least(AS_PDE_ROWS, (i64)1 << job->order1);
+    const i64 steps = AS_T(band_steps)(job), behind = AS_LAG * (AS_LANES - 1);
+    VEC left[AS_PDE_ROWS + 1];
+    for (i64 r = 0; r <= AS_PDE_ROWS; ++r)
+        left[r] = AS_T(all_lanes)(1);
+    memset(s->bottom, 0, sizeof(VEC) * (size_t)(AS_LAG << job->order2));
+    for (i64 t = 0; t < steps; t += AS_PDE_COLUMNS) {
+        const i64 end = t + AS_PDE_COLUMNS;
+        AS_T(columns_of_lanes)(y, t, AS_PDE_COLUMNS + (job->kind != AS_LINEAR), d, s->y);
+        AS_T(increments)(job, s->x, s->y, job->rows, t, end, s->points, s->p, NULL);
+        if (as_cancelled(job->control) ||
+            (above && !AS_T(wait_for)(above, as_least(end, job->steps2), job->control)))
+            return 0;
+        const AS_T(seam)
+            seam = {s->bottom, row + ((t + behind) << job->order2), row + (t << job->order2)};
+        AS_T(sweep_strip)(s->p, AS_PDE_COLUMNS, (i64)1 << job->order2, left, NULL, NULL, &seam,
+                          job->rows, fine);
+        __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
+    }
+    return left[job->rows * fine][AS_LANES - 1];
+}
+
+static void AS_T(band_worker)(void *argument)
+{
+    PDE_JOB *job = argument;
+    AS_T(band_scratch) s;
+    AS_LAY_OUT(AS_T(lay_out_band), job, s, job->failed);
+    const AS_T(columns) y = AS_T(describe_columns)(job, s.reversed);
+    const i64 bands = AS_T(band_count)(job), d = job->channels;
+    i64 have = -1;
+    /* bands are taken in order: one that waits has another at work above it */
+    for (i64 unit; (unit = as_next_unit(&job->next)) < job->pairs * bands;) {
+        const i64 number = unit / bands, band = unit % bands;
+        const AS_T(pair) at = AS_T(pair_of)(job, number);
+        if (number != have)
+            AS_T(reverse_columns)(
+                job, job->y + (at.group * job->count2 + at.column) * (job->steps2 + 1) * d, y);
+        have = number;
+        AS_T(rows_of_lanes)(job, job->x + (at.group * job->count1 + at.row) * (job->steps1 + 1) * d,
+                            band, s.x);
+        i64 *progress = job->progress + unit;
+        const REAL value = AS_T(run_band)(job, &s, y, job->rows_of_h + number * AS_T(band_row)(job),
+                                          band ? progress - 1 : NULL, progress);
+        if (as_cancelled(job->control))
+            break;
+        if (band == bands - 1) {
+            AS_T(put)(job, at, value);
+            as_count(job->control, 1);
+        }
     }
     AS_FREE_SCRATCH();
 }
@@ -786,6 +975,37 @@ static i64 AS_T(pde_threads)(const PDE_JOB *job, int threads)
     return work < AS_SMALL_WORK ? 1 : as_most(1, as_least(threads, job->units));
 }
 
+/* Whether pairs go one at a time: when that is less work for a thread, by a margin for what bands
+ * cost beside cells. */
+static int AS_T(takes_bands)(const PDE_JOB *job, int threads)
+{
+    const i64 bands = AS_T(band_count)(job), memory = job->pairs * AS_T(band_row)(job);
+    if (!job->steps1 || !job->steps2 || memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
+        return 0;
+    const i64 strips = as_ceil_div(job->steps1, job->rows) * job->split;
+    const double together =
+        (double)as_ceil_div(job->units, threads) * (double)strips * (double)job->steps2;
+    const double alone = (double)as_ceil_div(job->pairs * bands, threads) *
+                         (double)(AS_T(band_steps)(job) + 2 * AS_PDE_COLUMNS);
+    return 1.2 * alone < together;
+}
+
+static int AS_T(run_bands)(PDE_JOB *job, int threads)
+{
+    const i64 units = job->pairs * AS_T(band_count)(job);
+    job->rows_of_h = calloc((size_t)(job->pairs * AS_T(band_row)(job)), sizeof(REAL));
+    job->progress = calloc((size_t)units, sizeof(i64));
+    job->failed = !job->rows_of_h || !job->progress;
+    if (!job->failed) {
+        const double work = (double)units * (double)(AS_T(band_steps)(job) << job->order2);
+        const i64 team = work * 8 * AS_PDE_ROWS < AS_SMALL_WORK ? 1 : as_least(threads, units);
+        as_run_workers(AS_T(band_worker), job, team);
+    }
+    free(job->rows_of_h);
+    free(job->progress);
+    return job->failed ? AS_OUT_OF_MEMORY : as_cancelled(job->control) ? AS_CANCELLED : AS_OK;
+}
+
 int AS_ENTRY_NAME(sig_kernel)(const REAL *path1, const REAL *path2, REAL *out, i64 groups,
                               i64 count1, i64 count2, i64 length1, i64 length2, i64 channels,
                               i64 order1, i64 order2, i64 kind, double p0, double p1, double p2,
@@ -795,6 +1015,8 @@ int AS_ENTRY_NAME(sig_kernel)(const REAL *path1, const REAL *path2, REAL *out, i
         AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2, channels, order1,
                            order2, kind, p0, p1, p2, symmetric, control);
     job.out = out;
+    if (AS_T(takes_bands)(&job, threads))
+        return AS_T(run_bands)(&job, threads);
     as_run_workers(AS_T(kernel_worker), &job, AS_T(pde_threads)(&job, threads));
     return job.failed ? AS_OUT_OF_MEMORY : as_cancelled(control) ? AS_CANCELLED : AS_OK;
 }

@@ -175,3 +175,18 @@ AS_INLINE void AS_T(transpose)(VEC *r)
 #undef AS_EVEN_BLOCKS
 #undef AS_ODD_BLOCKS
 #endif
+
+/* Lane l of the result is lane l - 1 of `v`, and lane 0 is `first`. */
+AS_INLINE VEC AS_T(shift_lanes)(VEC v, REAL first)
+{
+    const VEC other = AS_T(all_lanes)(first);
+#if AS_LANES == 16
+    return AS_SHUFFLE(v, other, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14);
+#elif AS_LANES == 8
+    return AS_SHUFFLE(v, other, 8, 0, 1, 2, 3, 4, 5, 6);
+#elif AS_LANES == 4
+    return AS_SHUFFLE(v, other, 4, 0, 1, 2);
+#else
+    return AS_SHUFFLE(v, other, 2, 0);
+#endif
+}
