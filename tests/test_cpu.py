@@ -133,6 +133,9 @@ LONG = """
         "arraysig.sig(path, 5, n_jobs=2)",
         "arraysig.sig(path[:1], 6)",
         "arraysig.sig_backprop(path, None, np.zeros((64, 37448), 'float32'), 5, n_jobs=2)",
+        "arraysig.sig_kernel_gram(path, path, 0, n_jobs=2)",
+        "arraysig.sig_kernel(path[0], path[0], 2, n_jobs=2)",
+        "arraysig.sig_kernel_gram_backprop(np.ones((64, 64), 'f'), *[path[:, :20000]] * 2, 0)",
     ],
 )
 def test_ctrl_c_stops_a_long_call(call: str) -> None:

@@ -247,3 +247,58 @@ def test_static_kernels_are_values(kernel: Any) -> None:
     assert copy.deepcopy(kernel) == kernel
     assert hash(kernel) == hash(copy.copy(kernel))
     assert type(kernel).__name__ in repr(kernel)
+
+
+FEW = [(1000, 40), (40, 1000), (400, 300), (2, 3000), (3000, 2), (129, 129), (257, 33)]
+
+
+@pytest.mark.parametrize("lengths", FEW, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_long_pairs(lengths: tuple[int, int], dtype: str, rng: np.random.Generator) -> None:
+    # Alone a pair is swept by bands of all lanes; among many it is one lane.
+    eps = float(np.finfo(dtype).eps)
+    for dimension, order, kernel in (
+        (2, 0, None),
+        (1, 1, arraysig.RBFKernel(1.0)),
+        (5, (2, 0), None),
+        (3, (0, 3), arraysig.Matern32Kernel(1.0)),
+        (1, (4, 0), arraysig.PolynomialKernel(2, 1.0, 0.3)),
+    ):
+        x, y = (walks(rng, 40, length, dimension).astype(dtype) for length in lengths)
+        many = arraysig.sig_kernel(x, y, order, static_kernel=kernel)
+        for count, n_jobs in ((1, 1), (1, 2), (3, 2)):
+            few = arraysig.sig_kernel(
+                x[:count], y[:count], order, static_kernel=kernel, n_jobs=n_jobs
+            )
+            np.testing.assert_allclose(few, many[:count], rtol=0, atol=2000 * eps)
+
+
+def test_nan_stays_in_its_pair_where_pairs_are_few(rng: np.random.Generator) -> None:
+    x = walks(rng, 3, 300, 2)
+    expected = arraysig.sig_kernel(x, x, 0)
+    for where in (0, 150, 299):
+        spoilt = x.copy()
+        spoilt[1, where] = np.nan
+        got = arraysig.sig_kernel(spoilt, x, 0)
+        assert np.isnan(got[1])
+        np.testing.assert_array_equal(got[[0, 2]], expected[[0, 2]])
+
+
+def test_long_gradients(rng: np.random.Generator) -> None:
+    # Long enough for two layers of checkpoints, against a gradient that needs none.
+    for dtype, error in (("float32", 1e-4), ("float64", 1e-10)):
+        for order, lengths in (((0, 0), (3000, 900)), ((2, 1), (300, 700)), ((5, 0), (60, 2500))):
+            x, y = (walks(rng, length, 2).astype(dtype) for length in lengths)
+            left, right = arraysig.sig_kernel_backprop(
+                np.ones((), dtype), x, y, order, right_deriv=True
+            )
+            step = 1e-5
+            for gradient, path in ((left, x), (right, y)):
+                direction = walks(rng, *path.shape)
+                ends = [path + sign * step * direction for sign in (1, -1)]
+                if path is x:
+                    values = [arraysig.sig_kernel(e, y.astype(float), order) for e in ends]
+                else:
+                    values = [arraysig.sig_kernel(x.astype(float), e, order) for e in ends]
+                slope = (values[0] - values[1]) / (2 * step)
+                assert np.sum(gradient * direction) == pytest.approx(slope, abs=max(error, 1e-8))

@@ -21,6 +21,10 @@ DEFINITIONS = {
     "one forward walk of the levels below N and the adjoint of every operation; the walk that "
     "stores checkpoints is not counted; at degree 2, where products of matrices do, arraysig needs "
     "half of F and G or less, so that its fractions of the FMA peak say more than is done",
+    "sig_kernel_fmas": "per increment of two segments d for the inner product and 3 for what the "
+    "scheme needs of it, per cell of the refined grid 4; with RBF, instead of d, 2 d and 20 per "
+    "pair of points; gradients three times as many",
+    "gcells": "10^9 cells of refined grids per second",
     "bytes": "every input that the result depends on read once, the result written once",
     "ratio": "time of the peer by time of arraysig, each the minimum of its repetitions",
     "noise": "median by minimum of the repetitions",
@@ -153,6 +157,62 @@ def sig_join_numbers(batch: int, d: int, degree: int) -> int:
 def sig_join_backprop_numbers(batch: int, d: int, degree: int) -> int:
     """Numbers that its gradient must read or write."""
     return batch * (3 * signature_length(d, degree) + 2 * d)
+
+
+def pde_cells(pairs: int, length: int, d: int, order: int) -> int:
+    """Cells of the refined grids of pairs of paths of one length."""
+    return int(pairs * ((length - 1) << order) ** 2)
+
+
+def sig_kernel_flops(pairs: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of `arraysig.sig_kernel`."""
+    cells = pde_cells(pairs, length, d, order)
+    return 2 * (pairs * (length - 1) ** 2 * (d + 3) + 4 * cells)
+
+
+def sig_kernel_backprop_flops(pairs: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of both its gradients."""
+    return 3 * sig_kernel_flops(pairs, length, d, order)
+
+
+def sig_kernel_numbers(pairs: int, length: int, d: int, order: int) -> int:
+    """Numbers that it must read or write."""
+    return pairs * (2 * length * d + 1)
+
+
+def sig_kernel_backprop_numbers(pairs: int, length: int, d: int, order: int) -> int:
+    """Numbers that its gradients must read or write."""
+    return pairs * (4 * length * d + 1)
+
+
+def sig_kernel_gram_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of a Gram matrix."""
+    return sig_kernel_flops(paths**2, length, d, order)
+
+
+def sig_kernel_gram_rbf_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of a Gram matrix with an RBF kernel."""
+    return sig_kernel_gram_flops(paths, length, 2 * d + 20, order)
+
+
+def sig_kernel_gram_backprop_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of both gradients of a Gram matrix."""
+    return 3 * sig_kernel_gram_flops(paths, length, d, order)
+
+
+def sig_kernel_gram_backprop_rbf_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of both gradients with an RBF kernel."""
+    return 3 * sig_kernel_gram_rbf_flops(paths, length, d, order)
+
+
+def sig_kernel_gram_numbers(paths: int, length: int, d: int, order: int) -> int:
+    """Numbers that a Gram matrix must read or write."""
+    return 2 * paths * length * d + paths**2
+
+
+def sig_kernel_gram_backprop_numbers(paths: int, length: int, d: int, order: int) -> int:
+    """Numbers that its gradients must read or write."""
+    return 4 * paths * length * d + paths**2
 
 
 def geometric_mean(values: Iterable[float]) -> float:

@@ -60,6 +60,7 @@ class Result:
     peer_noise: float | None = None
     error: float | None = None
     gflops: float | None = None
+    gcells: float | None = None
     peak_gflops: float | None = None
     fma_fraction: float | None = None
     gbs: float | None = None
@@ -167,6 +168,8 @@ def _fill(result: Result, row: Row, cell: Cell, setup: Setup) -> None:
         result.peer_ms, result.peer_noise = 1e3 * theirs.best, theirs.noise
         result.ratio = theirs.best / ours.best
     result.gflops = row.flops(*cell) / ours.best / 1e9
+    if row.grid_cells is not None:
+        result.gcells = row.grid_cells(*cell) / ours.best / 1e9
     result.gbs = itemsize * row.numbers(*cell) / ours.best / 1e9
     if setup.kernels is not None:
         result.peak_gflops = flops / others.pop(0).best / 1e9

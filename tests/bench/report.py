@@ -13,7 +13,7 @@ from .harness import Result, Verdict
 from .latency import Latency
 
 #: Number of the JSON layout; to be raised with every change of it.
-SCHEMA = 2
+SCHEMA = 3
 
 Line = tuple[str, ...]
 Table = tuple[Line, list[Line]]
@@ -40,6 +40,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("peer ms", lambda r: _number(r.peer_ms)),
     ("ratio", lambda r: _number(r.ratio)),
     ("noise", lambda r: _pair(r.ours_noise, r.peer_noise)),
+    ("Gcell/s", lambda r: _number(r.gcells)),
     ("GF/s", lambda r: _number(r.gflops)),
     ("of FMA peak", lambda r: _percent(r.fma_fraction)),
     ("of bandwidth", lambda r: _percent(r.bandwidth_fraction)),

@@ -50,6 +50,7 @@ class Row:
     extra_mb : most extra memory
     moves : what moving the data is: to "copy" inputs and results, to "fill" the result, or nothing
     has_peer : whether the peer has this operation
+    grid_cells : cells of refined grids, ``grid_cells(*cell)``, where the operation has such
     """
 
     name: str
@@ -68,6 +69,7 @@ class Row:
     extra_mb: float = 64.0
     moves: str = ""
     has_peer: bool = True
+    grid_cells: Callable[..., int] | None = None
 
     def grid(self, device: str, quick: bool) -> tuple[Cell, ...]:
         """The cells of a run."""
@@ -209,6 +211,53 @@ def _correction(cell: Cell, dtype: Any) -> np.ndarray:
     return (-np.eye(d) / (2 * length)).ravel().astype(dtype)
 
 
+def _paths(*names: str) -> Callable[[Cell, np.random.Generator], Arrays]:
+    """Inputs by name: Brownian paths of unit length, and derivatives of kernels or Gram matrices.
+
+    ``gram`` are derivatives of a Gram matrix.
+    """
+
+    def inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+        kinds: dict[str, Callable[[], Any]] = {
+            "derivs": lambda: rng.standard_normal(cell[0]),
+            "gram": lambda: rng.standard_normal((cell[0], cell[0])),
+        }
+        scale = 1 / np.sqrt(cell[2])
+        return {n: kinds[n]() if n in kinds else brownian(cell, rng) * scale for n in names}
+
+    return inputs
+
+
+def _gram(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
+    return lib.sig_kernel_gram(a["x"], a["y"], dyadic_order=cell[3], n_jobs=n_jobs, **options)
+
+
+def _gram_backprop(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
+    """Both gradients are wanted; the first one is compared."""
+    options |= {"left_deriv": True, "right_deriv": True, "n_jobs": n_jobs}
+    return lib.sig_kernel_gram_backprop(a["gram"], a["x"], a["y"], dyadic_order=cell[3], **options)[
+        0
+    ]
+
+
+#: The peer loses digits in float32, up to three, and grows slow: gradients have fewer cells.
+_KERNELS: dict[str, Any] = {
+    "columns": ("pairs", "length", "d", "order"),
+    "quick": ((9, 30, 2, 1),),
+    "tiny": (2, 3, 2, 0),
+    "tolerance": {"float32": 5e-2, "float64": 1e-11},
+    "extra_mb": 100.0,
+    "grid_cells": formulas.pde_cells,
+}
+_GRAMS: dict[str, Any] = _KERNELS | {
+    "columns": ("paths", "length", "d", "order"),
+    "grid_cells": lambda paths, *rest: formulas.pde_cells(paths**2, *rest),
+}
+_GRAM_CELLS = tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (0, 1, 2))
+_GRAM_BACKPROP_CELLS = tuple((32, 200, d, order) for d in (2, 4, 16) for order in (0, 1))
+_GRAM_BARS = {("avx512", "float32"): Bar(20, 8), ("avx512", "float64"): Bar(14, 6)}
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         name="sig",
@@ -340,6 +389,59 @@ ROWS: tuple[Row, ...] = (
         bars=_bars(Bar(None, 1, 3)),
         **_TENSORS,
     ),
+    _row(
+        "sig_kernel",
+        _paths("x", "y"),
+        lambda lib, a, cell, n_jobs: lib.sig_kernel(
+            a["x"], a["y"], dyadic_order=cell[3], n_jobs=n_jobs
+        ),
+        cells=((32, 1000, 4, 0), (1, 20000, 4, 0)),
+        bars=_bars(Bar(None, 20)),
+        **_KERNELS,
+    ),
+    _row(
+        "sig_kernel_backprop",
+        _paths("x", "y", "derivs"),
+        lambda lib, a, cell, n_jobs: lib.sig_kernel_backprop(
+            a["derivs"],
+            a["x"],
+            a["y"],
+            dyadic_order=cell[3],
+            left_deriv=True,
+            right_deriv=True,
+            n_jobs=n_jobs,
+        )[0],
+        cells=((32, 1000, 4, 0),),
+        bars=_bars(Bar(None, 20)),
+        **_KERNELS,
+    ),
+    _row("sig_kernel_gram", _paths("x", "y"), _gram, cells=_GRAM_CELLS, bars=_GRAM_BARS, **_GRAMS),
+    _row(
+        "sig_kernel_gram[rbf]",
+        _paths("x", "y"),
+        lambda lib, a, cell, n_jobs: _gram(lib, a, cell, n_jobs, static_kernel=lib.RBFKernel(1.0)),
+        cells=_GRAM_CELLS,
+        bars=_GRAM_BARS,
+        **_GRAMS,
+    ),
+    _row(
+        "sig_kernel_gram_backprop",
+        _paths("x", "y", "gram"),
+        _gram_backprop,
+        cells=_GRAM_BACKPROP_CELLS,
+        bars=_bars(Bar(20, 8)),
+        **_GRAMS,
+    ),
+    _row(
+        "sig_kernel_gram_backprop[rbf]",
+        _paths("x", "y", "gram"),
+        lambda lib, a, cell, n_jobs: _gram_backprop(
+            lib, a, cell, n_jobs, static_kernel=lib.RBFKernel(1.0)
+        ),
+        cells=_GRAM_BACKPROP_CELLS,
+        bars=_bars(Bar(20, 8)),
+        **_GRAMS,
+    ),
 )
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
@@ -371,6 +473,10 @@ def _sig2(lib: Any, path: Any) -> Any:
     return lib.sig(path, 2)
 
 
+def _small_kernel(lib: Any, path: Any) -> Any:
+    return lib.sig_kernel(path, path, dyadic_order=0)
+
+
 def _sig2_and_gradient(lib: Any, path: Any) -> Any:
     path = path.detach().requires_grad_()
     signature = lib.sig(path, 2)
@@ -380,6 +486,7 @@ def _sig2_and_gradient(lib: Any, path: Any) -> Any:
 
 LATENCIES: tuple[LatencyRow, ...] = (
     LatencyRow("sig, NumPy", (10, 2), "numpy", _sig2, "pysiglib", 8),
+    LatencyRow("sig_kernel, NumPy", (10, 2), "numpy", _small_kernel, "pysiglib", 15),
     LatencyRow("sig, Torch", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
     LatencyRow(
         "sig and gradient, Torch", (10, 2), "torch", _sig2_and_gradient, "pysiglib.torch_api", 60
