@@ -19,6 +19,7 @@ from .kernels import (
     sig_kernel_gram,
     sig_kernel_gram_backprop,
 )
+from .metrics import expected_sig_score, sig_mmd, sig_score
 from .signature import (
     extract_sig_coef,
     sig,
@@ -60,6 +61,7 @@ __all__ = [
     "RBFKernel",
     "RationalQuadraticKernel",
     "ScaledLinearKernel",
+    "expected_sig_score",
     "extract_sig_coef",
     "idx_to_word",
     "is_lyndon",
@@ -83,6 +85,8 @@ __all__ = [
     "sig_kernel_gram",
     "sig_kernel_gram_backprop",
     "sig_length",
+    "sig_mmd",
+    "sig_score",
     "signature",
     "transform_path",
     "transform_path_backprop",

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+from . import static_kernels
 from ._core import check
 from .config import no_gpu, show_config
 
 _Command = Callable[..., None]
 _Option = tuple[str, dict[str, Any]]
+_STATIC_KERNELS: dict[str, type[Any]] = {
+    "linear": static_kernels.LinearKernel,
+    "scaled-linear": static_kernels.ScaledLinearKernel,
+    "rbf": static_kernels.RBFKernel,
+    "polynomial": static_kernels.PolynomialKernel,
+    "matern12": static_kernels.Matern12Kernel,
+    "matern32": static_kernels.Matern32Kernel,
+    "matern52": static_kernels.Matern52Kernel,
+    "rational-quadratic": static_kernels.RationalQuadraticKernel,
+}
 _COMMANDS: dict[str, tuple[_Command, tuple[_Option, ...]]] = {}
 
 
@@ -70,6 +83,29 @@ def _real(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}") from None
 
 
+def _static_kernel(text: str) -> static_kernels.StaticKernel:
+    name, colon, rest = text.partition(":")
+    if name not in _STATIC_KERNELS:
+        raise argparse.ArgumentTypeError(
+            f"must be one of {', '.join(_STATIC_KERNELS)}, got {text!r}"
+        )
+    kind = _STATIC_KERNELS[name]
+    try:
+        numbers = [float(number) for number in rest.split(",")] if colon else []
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must have numbers with commas between after the colon, got {text!r}"
+        ) from None
+    try:
+        kernel: static_kernels.StaticKernel = kind(*numbers)
+    except TypeError:  # too few of them, or too many
+        takes = ", ".join(field.name for field in dataclasses.fields(kind)) or "no numbers"
+        raise argparse.ArgumentTypeError(f"{name} takes {takes}, got {text!r}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return kernel
+
+
 def _figure(text: str) -> Path:
     path, kinds = Path(text), (".pdf", ".png", ".svg")
     if path.suffix not in kinds:
@@ -101,6 +137,20 @@ def _why_cpu(device: str) -> str:
     return reason
 
 
+_TRANSFORM = (
+    _option("--time-aug", action="store_true", help="append a time channel"),
+    _option("--lead-lag", action="store_true", help="lead-lag transform"),
+    _option("--end-time", type=_real, default=1.0, help="last time (%(default)s)"),
+)
+_N_JOBS = _option("--n-jobs", type=_n_jobs, default=-1, help="threads; -1, the default, for all")
+_DEVICE = _option(
+    "--device",
+    choices=("auto", "cpu", "cuda"),
+    default="auto",
+    help="where to compute; auto, the default: on a GPU that CuPy sees",
+)
+
+
 @_command("info")
 def _info() -> None:
     """Print versions, instruction set, threads and devices."""
@@ -111,13 +161,8 @@ def _info() -> None:
     "demo",
     _option("--out", type=_figure, default="arraysig-demo.png", help="figure (%(default)s)"),
     _option("--degree", type=int, choices=range(1, 6), default=3, help="truncation (%(default)s)"),
-    _option("--n-jobs", type=_n_jobs, default=-1, help="threads; -1, the default, for all"),
-    _option(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where signatures are computed; auto, the default: on a GPU that CuPy sees",
-    ),
+    _N_JOBS,
+    _DEVICE,
 )
 def _demo(out: Path, degree: int, n_jobs: int, device: str) -> None:
     """Classify recordings of a smart watch by their signatures, and draw them."""
@@ -137,30 +182,74 @@ def _memory(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What does not fit a command on files, as one line."""
+    from .files import BadFile
+
+    try:
+        yield
+    except BadFile as error:
+        raise Refused(str(error)) from None
+    except MemoryError as error:
+        raise Refused(str(error) or "not enough memory") from None
+
+
 @_command(
     "sig",
     _option("source", metavar="IN", help=".npy (..., length, dimension), or .csv of one path"),
     _option("target", metavar="OUT", help=".npy, or .csv with a line per path"),
     _option("--degree", type=_whole, required=True, help="truncation degree"),
-    _option("--time-aug", action="store_true", help="append a time channel"),
-    _option("--lead-lag", action="store_true", help="lead-lag transform"),
-    _option("--end-time", type=_real, default=1.0, help="last time (%(default)s)"),
+    *_TRANSFORM,
     _option("--scalar-term", action="store_true", help="put the leading 1 in front"),
     _option("--dtype", choices=("float32", "float64"), help="to compute in (that of IN)"),
-    _option("--n-jobs", type=_n_jobs, default=-1, help="threads; -1, the default, for all"),
+    _N_JOBS,
     _option("--memory-limit", type=_memory, default="1G", help="500M, 2G, ... (%(default)s)"),
 )
 def _sig(source: str, target: str, degree: int, **options: Any) -> None:
     """Compute the signatures of the paths in a file, however large it is."""
     from . import files
 
-    try:
+    with _refusals():
         shape = files.signatures_of_file(source, target, degree, **options)
-    except files.BadFile as error:
-        raise Refused(str(error)) from None
-    except MemoryError as error:
-        raise Refused(str(error) or "not enough memory") from None
     print(f"{target}: signatures of shape {shape}")
+
+
+@_command(
+    "gram",
+    _option("source1", metavar="IN1", help=".npy (..., length, dimension), or .csv of one path"),
+    _option("source2", metavar="IN2", nargs="?", help="more paths; without it, IN1 with itself"),
+    _option("target", metavar="OUT", help=".npy, or .csv with a line per path of IN1"),
+    _option(
+        "--dyadic-order", type=_whole, metavar="N", required=True, help="every segment becomes 2**N"
+    ),
+    _option(
+        "--static-kernel",
+        type=_static_kernel,
+        metavar="NAME:P,...",
+        help=f"{', '.join(_STATIC_KERNELS)}; with its parameters, as rbf:0.5 (linear)",
+    ),
+    *_TRANSFORM,
+    _option("--normalize", action="store_true", help="divide by the roots of k(x, x) and k(y, y)"),
+    _N_JOBS,
+    _DEVICE,
+)
+def _gram(
+    source1: str,
+    source2: str | None,
+    target: str,
+    dyadic_order: int,
+    device: str,
+    **options: Any,
+) -> None:
+    """Compute the signature kernels of all pairs of paths in files, which must fit in memory."""
+    from . import files
+
+    sources = [source1] if source2 is None else [source1, source2]
+    on_gpu = not _why_cpu(device)
+    with _refusals():
+        shape = files.gram_of_files(sources, target, dyadic_order, on_gpu=on_gpu, **options)
+    print(f"{target}: signature kernels of shape {shape}")
 
 
 def _parser() -> _Parser:

@@ -1,4 +1,4 @@
-"""Signatures of paths in files, a part of the file at a time."""
+"""Signatures of paths in files, a part of the file at a time; Gram matrices of such paths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ._core import check
+from .kernels import sig_kernel_gram
 from .signature import sig, sig_length
+from .static_kernels import StaticKernel
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -171,6 +173,19 @@ def written_at_once(name: str) -> Iterator[IO[bytes]]:
             os.unlink(part)
 
 
+def _check_target(target: str, *sources: str) -> None:
+    """Refuse a name that can not be that of a result."""
+    if Path(target).suffix.lower() not in (".npy", ".csv"):
+        raise BadFile(f"{target}: must end in .npy or .csv")
+    if Path(target).exists() and any(os.path.samefile(source, target) for source in sources):
+        raise BadFile(f"{target}: is the file that is read")
+
+
+def _floating(paths: Paths) -> np.dtype[Any]:
+    """The dtype that the numbers of a file are computed in, unless told otherwise."""
+    return np.dtype(paths.dtype.newbyteorder("=") if paths.dtype.kind == "f" else float)
+
+
 def _resident() -> int:
     """Bytes of memory that the process has now."""
     try:
@@ -218,17 +233,14 @@ def signatures_of_file(
     memory_limit : bytes that the process may take in all
     """
     paths = open_paths(source)
-    if Path(target).suffix.lower() not in (".npy", ".csv"):
-        raise BadFile(f"{target}: must end in .npy or .csv")
-    if Path(target).exists() and os.path.samefile(source, target):
-        raise BadFile(f"{target}: is the file that is read")
+    _check_target(target, source)
     try:
         row = sig_length(
             paths.dimension, degree, time_aug=time_aug, lead_lag=lead_lag, scalar_term=scalar_term
         )
     except ValueError as error:
         raise BadFile(str(error)) from None
-    into = np.dtype(dtype or (paths.dtype.newbyteorder("=") if paths.dtype.kind == "f" else float))
+    into = np.dtype(dtype) if dtype else _floating(paths)
     at_once = _paths_at_once(paths, row, np.dtype(float), memory_limit, n_jobs)
     shape = (*paths.batch, row)
     with written_at_once(target) as file, tqdm(total=paths.count, unit="path", disable=None) as bar:
@@ -251,4 +263,63 @@ def signatures_of_file(
             else:
                 np.savetxt(file, result, delimiter=",", fmt="%.17g")
             bar.update(len(part))
+    return shape
+
+
+def gram_of_files(
+    sources: Sequence[str],
+    target: str,
+    dyadic_order: int,
+    *,
+    static_kernel: StaticKernel | None = None,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    end_time: float = 1.0,
+    normalize: bool = False,
+    n_jobs: int = -1,
+    on_gpu: bool = False,
+) -> tuple[int, ...]:
+    """Write the Gram matrix of the paths in one or two files to another; returns its shape.
+
+    Parameters
+    ----------
+    sources : ``.npy`` of shape (..., length, dimension), or ``.csv`` of one path
+    target : ``.npy``, or ``.csv`` with a line per path of the first file
+    on_gpu : compute on the current CUDA device
+    """
+    files = [open_paths(source) for source in sources]
+    _check_target(target, *sources)
+    if files[0].dimension != files[-1].dimension:
+        raise BadFile(
+            f"{sources[-1]}: must hold paths of {files[0].dimension} channels, as {sources[0]} "
+            f"does, has {files[-1].dimension}"
+        )
+    into = np.result_type(*[_floating(paths) for paths in files])
+    shape = (*files[0].batch, *files[-1].batch)
+    with written_at_once(target) as file:
+        arrays: list[Any] = [paths.read(0, paths.count).astype(into, copy=False) for paths in files]
+        if on_gpu:
+            from ._core import cuda
+
+            arrays = [cuda.upload(array) for array in arrays]
+        try:
+            gram = sig_kernel_gram(
+                arrays[0],
+                arrays[-1],  # the same object without a second file, which halves the work
+                dyadic_order,
+                static_kernel=static_kernel,
+                time_aug=time_aug,
+                lead_lag=lead_lag,
+                end_time=end_time,
+                n_jobs=n_jobs,
+                normalize=normalize,
+            )
+        except ValueError as error:
+            raise BadFile(str(error)) from None
+        if on_gpu:
+            gram = cuda.download(gram)
+        if target.lower().endswith(".npy"):
+            np.save(file, gram.reshape(shape))
+        else:
+            np.savetxt(file, gram, delimiter=",", fmt="%.17g")
     return shape

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._core import check
 from ._core.docs import documented
-from ._core.namespace import square_root
+from ._core.namespace import (
+    compiling,
+    detached,
+    largest_change,
+    machine_epsilon,
+    records_gradient,
+    square_root,
+)
 from ._ops import kernels as ops
 from ._ops import transforms
 from .static_kernels import StaticKernel
@@ -20,39 +27,109 @@ __all__ = [
 ]
 
 
-class _Arguments:
-    """What all four functions do with their arguments: checks, and augmented paths."""
+#: Order and fold of polynomial cells that the method "auto" tries: folded terms gain most at low
+#: orders, and lose where increments are so large that only high ones do.
+_LADDER = ((2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0))
+
+#: Units of rounding below which "auto" does not try to go.
+_ROUNDING = 100
+
+_METHODS = ("finite_difference", "polynomial", "auto")
+
+
+class Scheme(NamedTuple):
+    """How the Goursat problem is solved.
+
+    `numbers` are both dyadic orders of finite differences, order and fold of polynomial cells, or
+    none for "auto", which alone has `tol`.
+    """
+
+    method: str
+    numbers: tuple[int, ...]
+    tol: float = 0.0
+
+    @classmethod
+    def of(
+        cls, name: str, dyadic_order: Any, method: Any, order: Any, fold: Any, tol: Any
+    ) -> Scheme:
+        """Check what was asked for, and find the method where none was."""
+        tol = check.positive_real(name, "tol", tol)
+        fold = check.non_negative_int(name, "fold", fold)
+        if method is None:
+            given = (dyadic_order is not None, order is not None)
+            method = _METHODS[given.index(True) if any(given) else 2]
+        elif not isinstance(method, str):
+            raise TypeError(f"{name}: `method` must be a string or None, got {method!r}")
+        elif method not in _METHODS:
+            raise ValueError(f"{name}: `method` must be one of {_METHODS}, got {method!r}")
+        if dyadic_order is not None and method != "finite_difference":
+            raise ValueError(
+                f"{name}: `dyadic_order` must be None for method {method!r}, got {dyadic_order!r}"
+            )
+        if order is not None and method != "polynomial":
+            raise ValueError(f"{name}: `order` must be None for method {method!r}, got {order!r}")
+        if fold and method != "polynomial":
+            raise ValueError(f"{name}: `fold` must be 0 for method {method!r}, got {fold}")
+        if method == "finite_difference":
+            return cls(method, check.dyadic_order(name, dyadic_order))
+        if method == "auto":
+            return cls(method, (), tol)
+        order = check.positive_int(name, "order", order)
+        if not 2 <= order <= 64:
+            raise ValueError(f"{name}: `order` must be between 2 and 64, got {order}")
+        if fold > 2 or (fold and order > 16):
+            raise ValueError(
+                f"{name}: `fold` must be 0, 1 or 2, and 0 for orders above 16, got {fold} for "
+                f"order {order}"
+            )
+        return cls(method, (order, fold))
+
+
+class Arguments:
+    """What functions of kernels do with their arguments: checks, and augmented paths.
+
+    `names` are those of both arrays of paths in messages. `fewest` is for samples, of which pairs
+    within each are wanted too: the least numbers of paths.
+    """
 
     def __init__(
         self,
         name: str,
         path1: Any,
         path2: Any,
-        dyadic_order: Any,
+        scheme: Scheme,
         static_kernel: Any,
         flags: tuple[Any, Any, Any],
         n_jobs: Any,
         gram: bool,
+        names: tuple[str, str] = ("path1", "path2"),
+        fewest: tuple[int, int] | None = None,
         **derivs: Any,
     ) -> None:
-        arrays, self.restore = check.arrays(name, path1=path1, path2=path2, **derivs)
+        first, second = names
+        arrays, self.restore = check.arrays(name, **{first: path1, second: path2}, **derivs)
         one, two, *self.derivs = arrays
-        check.path_shape(name, "path1", one.shape)
-        check.path_shape(name, "path2", two.shape)
+        check.path_shape(name, first, one.shape)
+        check.path_shape(name, second, two.shape)
         self.shapes = one.shape, two.shape
         *self.batch1, _, channels = one.shape
         *self.batch2, _, channels2 = two.shape
         if channels != channels2:
             raise ValueError(
-                f"{name}: `path2` must have {channels} channels, as `path1` has, got shape "
+                f"{name}: `{second}` must have {channels} channels, as `{first}` has, got shape "
                 f"{tuple(two.shape)}"
             )
         if not gram and self.batch1 != self.batch2:
             raise ValueError(
-                f"{name}: `path2` must have leading axes {tuple(self.batch1)}, as `path1` has, got "
-                f"shape {tuple(two.shape)}"
+                f"{name}: `{second}` must have leading axes {tuple(self.batch1)}, as `{first}` "
+                f"has, got shape {tuple(two.shape)}"
             )
-        orders = check.dyadic_order(name, dyadic_order)
+        for which, least in enumerate(fewest or ()):
+            if math.prod(self.shapes[which][:-2]) < least:
+                raise ValueError(
+                    f"{name}: `{names[which]}` must hold at least {least} "
+                    f"path{'s' if least > 1 else ''}, got shape {tuple(self.shapes[which])}"
+                )
         kernel: tuple[Any, ...] = (0, 1.0, 0.0, 0.0)
         if static_kernel is not None:
             if not isinstance(static_kernel, StaticKernel):
@@ -64,18 +141,22 @@ class _Arguments:
         self.lead_lag = check.flag(name, "lead_lag", flags[1])
         end_time = check.finite_real(name, "end_time", flags[2])
         self.n_jobs = check.n_jobs(name, n_jobs)
+        if scheme.method == "finite_difference":
+            steps1, steps2 = [(a.shape[-2] - 1) * (2 if self.lead_lag else 1) for a in (one, two)]
+            if fewest:
+                steps1 = steps2 = max(steps1, steps2)
+            cells = steps1 * steps2 * 2 ** sum(scheme.numbers)
+            if cells >= 2**62:
+                raise ValueError(
+                    f"{name}: `dyadic_order` must leave fewer than 2**62 cells, got "
+                    f"{scheme.numbers} for paths of {one.shape[-2]} and {two.shape[-2]} points"
+                )
         if self.time_aug or self.lead_lag:
             rest = self.time_aug, self.lead_lag, end_time, self.n_jobs
             one, two = transforms.transform_path(one, *rest), transforms.transform_path(two, *rest)
-        length1, length2 = one.shape[-2], two.shape[-2]
-        if ((length1 - 1) << orders[0]) * ((length2 - 1) << orders[1]) >= 2**62:
-            raise ValueError(
-                f"{name}: `dyadic_order` is too large for paths of {length1} and {length2} points: "
-                f"64 bits can not count the cells, got {dyadic_order!r}"
-            )
-        # One object twice is a symmetric matrix, but for the errors of unequal orders.
-        self.symmetric = gram and path1 is path2 and orders[0] == orders[1]
-        self.attrs = (*orders, *kernel)
+        self.name = name
+        self.same = gram and path1 is path2
+        self.scheme, self.static_kernel = scheme, kernel
         self.paths = self._grouped(one, gram), self._grouped(two, gram)
 
     @staticmethod
@@ -86,15 +167,55 @@ class _Arguments:
             return path.reshape(math.prod(batch), length, channels)
         return path.reshape(*batch, 1, length, channels)
 
-    def kernel(self) -> Any:
-        """Of all pairs in every group."""
-        return ops.sig_kernel(*self.paths, *self.attrs, self.symmetric, self.n_jobs)
+    def kernel(self, left: int = 0, right: int = 1) -> Any:
+        """Of all pairs in every group; of the first array (0) or the second one (1) on each side.
+
+        One array twice is a symmetric matrix, but for the errors of unequal orders.
+        """
+        numbers = self.scheme.numbers
+        even = self.scheme.method != "finite_difference" or numbers[0] == numbers[1]
+        symmetric = (self.same or left == right) and even
+        return self._solve(self.paths[left], self.paths[right], symmetric)
+
+    def _solve(self, one: Any, two: Any, symmetric: bool) -> Any:
+        rest = (*self.static_kernel, symmetric, self.n_jobs)
+        two = two[...]  # Torch's compiler wants two tensors
+        if self.scheme.method == "finite_difference":
+            return ops.differences(one, two, *self.scheme.numbers, *rest)
+        numbers = self.scheme.numbers
+        if self.scheme.method == "auto":
+            numbers, value = self._choose(one, two, rest)
+            if not (records_gradient(one) or records_gradient(two)):
+                return value
+        return ops.polynomial(one, two, *numbers, *rest)
+
+    def _choose(self, one: Any, two: Any, rest: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+        """The first order and fold that differ from those before by `tol` at most; the kernel."""
+        if compiling():
+            raise NotImplementedError(
+                f"{self.name}: method 'auto' looks at values, which a compiled function can not; "
+                "pass `order` or `dyadic_order`"
+            )
+        one, two = detached(one), detached(two)
+        tol = max(self.scheme.tol, _ROUNDING * machine_epsilon(one))
+        before = ops.polynomial(one, two, *_LADDER[0], *rest)
+        error = math.inf
+        for numbers in _LADDER[1:]:
+            value = ops.polynomial(one, two, *numbers, *rest)
+            error = largest_change(value, before)
+            if error <= tol:
+                return numbers, value
+            before = value
+        raise ValueError(
+            f"{self.name}: `tol` must be at least {error:.2g}, the estimated error at the highest "
+            f"order, {_LADDER[-1][0]}, got {self.scheme.tol}; scale the paths down"
+        )
 
     def norms(self, which: int) -> Any:
         """Kernels of paths with themselves, one each in a group of its own."""
         *groups, count, length, channels = self.paths[which].shape
         path = self.paths[which].reshape(*groups, count, 1, length, channels)
-        return ops.sig_kernel(path, path, *self.attrs, False, self.n_jobs)[..., 0, 0]
+        return self._solve(path, path, False)[..., 0, 0]
 
     def normalized(self) -> Any:
         """The kernel of all pairs, divided by the roots of both norms."""
@@ -103,7 +224,13 @@ class _Arguments:
 
     def gradients(self, derivs: Any, left: bool, right: bool) -> tuple[Any, Any]:
         """With respect to the paths as they were given, None where not wanted."""
-        both = ops.sig_kernel_vjp(derivs, *self.paths, *self.attrs, False, self.n_jobs)
+        rest = (*self.static_kernel, False, self.n_jobs)
+        numbers = self.scheme.numbers
+        if self.scheme.method == "auto":
+            numbers, _ = self._choose(*self.paths, rest)
+        differences = self.scheme.method == "finite_difference"
+        vjp = ops.differences_vjp if differences else ops.polynomial_vjp
+        both = vjp(derivs, *self.paths, *numbers, *rest)
         return self._original(both[0], 0, left), self._original(both[1], 1, right)
 
     def _original(self, gradient: Any, which: int, wanted: bool) -> Any:
@@ -120,8 +247,12 @@ class _Arguments:
 def sig_kernel(
     path1: Any,
     path2: Any,
-    dyadic_order: int | tuple[int, int],
+    dyadic_order: int | tuple[int, int] | None = None,
     *,
+    method: str | None = None,
+    order: int | None = None,
+    fold: int = 0,
+    tol: float = 1e-6,
     static_kernel: StaticKernel | None = None,
     time_aug: bool = False,
     lead_lag: bool = False,
@@ -139,14 +270,18 @@ def sig_kernel(
     path2 : array, shape (..., length2, dimension)
         Paths of the same number, kind and dimension; they may be of another length.
     {dyadic_order}
+    {method}
+    {order}
+    {fold}
+    {tol}
     {static_kernel}
     {time_aug}
     {lead_lag}
     {end_time}
     {n_jobs}
     normalize : bool, default False
-        Divide by the roots of the kernels of each path with itself; NaN where these are negative,
-        as happens when the scheme below blows up.
+        Divide by the root of the product of the kernels of both paths with themselves; NaN where
+        that is negative, as happens when the scheme below blows up.
 
     Returns
     -------
@@ -169,21 +304,32 @@ def sig_kernel(
     .. math:: \frac{\partial^2 k}{\partial s \, \partial t} = \langle \dot x_s, \dot y_t \rangle k,
               \qquad k = 1 \text{ on both axes},
 
-    where a static kernel replaces the inner product of increments by its second difference. It is
-    solved by finite differences of second order on the grid of the points, which
-    `dyadic_order` refines: the error falls by about 4 with each order. The scheme needs increments
-    p of a refined cell that are small against 1; when they are not, the result is meaningless, and
-    may be huge. Scale the paths down, or refine.
+    where a static kernel replaces the inner product of increments by its second difference. There
+    are two ways to solve it on the grid of the points.
 
-    The cost is that of ``(length1 - 1) (length2 - 1)`` static kernels, and 4 fused multiply-adds
-    for each of the 4**dyadic_order cells in each of these. Neither the grid nor the increments are
-    stored: memory is a few times that of the paths. Differentiable once in Torch, in reverse mode;
-    the gradient is that of the scheme, so exact for the value that is returned.
+    *Finite differences* of second order on the grid that `dyadic_order` refines: the error falls by a
+    factor of about 4 with each order. The scheme needs increments p of a refined cell that are small against
+    1; when they are not, the result is meaningless, and may be huge. The cost is 4 fused
+    multiply-adds for each of the 4**dyadic_order cells in an increment.
+
+    *Polynomial cells*: the equation is solved exactly in every cell of the grid for polynomials of
+    degree `order` on its edges. The error falls faster than exponentially with the order, without
+    refinement; it grows with increments that are summed along rows and columns, not with those of
+    single cells. The cost is about 3 (order + fold)**2 fused multiply-adds for each increment.
+
+    Cells are divided, not segments: with a static kernel that is not linear, further points on a
+    segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither the grid nor the
+    increments are stored: memory is a few times that of the paths, for finite differences of the
+    second path refined. Differentiable once in Torch, in reverse mode; the gradient is that of the scheme, so exact for the value that is returned.
+
+    "auto" computes orders in turn, the low ones with two folded terms, and looks at the values, for which
+    it waits on a GPU; it is refused in compiled functions.
 
     References
     ----------
     Salvi, Cass, Foster, Lyons, Yang, "The signature kernel is the solution of a Goursat PDE",
-    SIAM J. Math. Data Sci. 3 (2021).
+    SIAM J. Math. Data Sci. 3 (2021). Cass, Piatti, Pei, "Numerical schemes for signature kernels",
+    arXiv 2502.08470 (2025).
 
     Examples
     --------
@@ -193,11 +339,16 @@ def sig_kernel(
     >>> path2 = np.array([[0.0, 0.25], [0.125, 0.125], [0.25, 0.5]])
     >>> float(arraysig.sig_kernel(path1, path2, 2).round(6))
     1.255994
+    >>> float(arraysig.sig_kernel(path1, path2, order=6).round(6))
+    1.255989
+    >>> float(arraysig.sig_kernel(path1, path2, tol=1e-9).round(6))
+    1.255989
     """
     name = "sig_kernel"
+    scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     normalize = check.flag(name, "normalize", normalize)
-    args = _Arguments(name, path1, path2, dyadic_order, static_kernel, flags, n_jobs, gram=False)
+    args = Arguments(name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False)
     result = args.normalized() if normalize else args.kernel()
     return args.restore(result.reshape(tuple(args.batch1)))
 
@@ -207,8 +358,12 @@ def sig_kernel_backprop(
     derivs: Any,
     path1: Any,
     path2: Any,
-    dyadic_order: int | tuple[int, int],
+    dyadic_order: int | tuple[int, int] | None = None,
     *,
+    method: str | None = None,
+    order: int | None = None,
+    fold: int = 0,
+    tol: float = 1e-6,
     static_kernel: StaticKernel | None = None,
     time_aug: bool = False,
     lead_lag: bool = False,
@@ -228,6 +383,10 @@ def sig_kernel_backprop(
     path2 : array, shape (..., length2, dimension)
         The second paths.
     {dyadic_order}
+    {method}
+    {order}
+    {fold}
+    {tol}
     {static_kernel}
     {time_aug}
     {lead_lag}
@@ -271,9 +430,10 @@ def sig_kernel_backprop(
         check.flag(name, "left_deriv", left_deriv),
         check.flag(name, "right_deriv", right_deriv),
     )
+    scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
-    args = _Arguments(
-        name, path1, path2, dyadic_order, static_kernel, flags, n_jobs, gram=False, derivs=derivs
+    args = Arguments(
+        name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False, derivs=derivs
     )
     check.shape(name, "derivs", args.derivs[0].shape, tuple(args.batch1))
     if not left and not right:
@@ -285,8 +445,12 @@ def sig_kernel_backprop(
 def sig_kernel_gram(
     path1: Any,
     path2: Any,
-    dyadic_order: int | tuple[int, int],
+    dyadic_order: int | tuple[int, int] | None = None,
     *,
+    method: str | None = None,
+    order: int | None = None,
+    fold: int = 0,
+    tol: float = 1e-6,
     static_kernel: StaticKernel | None = None,
     time_aug: bool = False,
     lead_lag: bool = False,
@@ -302,16 +466,21 @@ def sig_kernel_gram(
     path1 : array, shape (..., length1, dimension)
         The first paths, as for `sig_kernel`.
     path2 : array, shape (..., length2, dimension)
-        The second paths, with leading axes of their own. The same object as `path1` halves the
-        work where both have the same dyadic order.
+        The second paths, with leading axes of their own. The very same object as `path1`, not a
+        copy or a view, halves the work where both have the same dyadic order.
     {dyadic_order}
+    {method}
+    {order}
+    {fold}
+    {tol}
     {static_kernel}
     {time_aug}
     {lead_lag}
     {end_time}
     {n_jobs}
     normalize : bool, default False
-        Divide by the roots of the kernels of each path with itself; NaN where these are negative.
+        Divide by the root of the product of the kernels of both paths with themselves; NaN where
+        that is negative.
     max_batch : int, default -1
         For compatibility: -1 or a positive number, without effect. Memory does not grow with the
         number of pairs.
@@ -343,10 +512,11 @@ def sig_kernel_gram(
            [1.    , 1.3378]])
     """
     name = "sig_kernel_gram"
+    scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     normalize = check.flag(name, "normalize", normalize)
     check.batch_size(name, "max_batch", max_batch)
-    args = _Arguments(name, path1, path2, dyadic_order, static_kernel, flags, n_jobs, gram=True)
+    args = Arguments(name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=True)
     result = args.normalized() if normalize else args.kernel()
     return args.restore(result.reshape((*args.batch1, *args.batch2)))
 
@@ -356,8 +526,12 @@ def sig_kernel_gram_backprop(
     derivs: Any,
     path1: Any,
     path2: Any,
-    dyadic_order: int | tuple[int, int],
+    dyadic_order: int | tuple[int, int] | None = None,
     *,
+    method: str | None = None,
+    order: int | None = None,
+    fold: int = 0,
+    tol: float = 1e-6,
     static_kernel: StaticKernel | None = None,
     time_aug: bool = False,
     lead_lag: bool = False,
@@ -378,6 +552,10 @@ def sig_kernel_gram_backprop(
     path2 : array, shape (..., length2, dimension)
         The second paths.
     {dyadic_order}
+    {method}
+    {order}
+    {fold}
+    {tol}
     {static_kernel}
     {time_aug}
     {lead_lag}
@@ -421,9 +599,10 @@ def sig_kernel_gram_backprop(
         check.flag(name, "right_deriv", right_deriv),
     )
     check.batch_size(name, "max_batch", max_batch)
+    scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
-    args = _Arguments(
-        name, path1, path2, dyadic_order, static_kernel, flags, n_jobs, gram=True, derivs=derivs
+    args = Arguments(
+        name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=True, derivs=derivs
     )
     shape = (*args.batch1, *args.batch2)
     check.shape(name, "derivs", args.derivs[0].shape, shape)

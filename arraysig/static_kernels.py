@@ -98,7 +98,8 @@ class RBFKernel(_WithBandwidth):
     Parameters
     ----------
     sigma : float
-        Bandwidth, greater than 0, in units of points squared: it is neither squared nor doubled.
+        Bandwidth, greater than 0, in units of points squared: it is neither squared nor doubled, so
+        that ``exp(-r**2 / (2 * length**2))`` is ``RBFKernel(2 * length**2)``.
 
     Examples
     --------

@@ -74,3 +74,15 @@ AS_ENTRY(sig_kernel_vjp,
      i64 kind, double p0, double p1, double p2, i64 symmetric, int threads, i64 *control),
     (grad, path1, path2, dx, dy, groups, count1, count2, length1, length2, channels, order1,
      order2, kind, p0, p1, p2, symmetric, threads, control))
+AS_ENTRY(sig_kernel_polynomial,
+    (const REAL *path1, const REAL *path2, REAL *out, i64 groups, i64 count1, i64 count2,
+     i64 length1, i64 length2, i64 channels, i64 order, i64 fold, i64 kind, double p0,
+     double p1, double p2, i64 symmetric, int threads, i64 *control),
+    (path1, path2, out, groups, count1, count2, length1, length2, channels, order, fold, kind,
+     p0, p1, p2, symmetric, threads, control))
+AS_ENTRY(sig_kernel_polynomial_vjp,
+    (const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx, REAL *dy, i64 groups,
+     i64 count1, i64 count2, i64 length1, i64 length2, i64 channels, i64 order, i64 fold,
+     i64 kind, double p0, double p1, double p2, i64 symmetric, int threads, i64 *control),
+    (grad, path1, path2, dx, dy, groups, count1, count2, length1, length2, channels, order,
+     fold, kind, p0, p1, p2, symmetric, threads, control))

@@ -11,4 +11,7 @@
 #include "signature_gradient.inc.c"
 #include "coefficients.inc.c"
 #include "simd_math.inc.c"
+#include "pde.inc.c"
+#include "pde_differences.inc.c"
+#include "pde_polynomial.inc.c"
 #include "sig_kernel.inc.c"

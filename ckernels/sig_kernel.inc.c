@@ -28,353 +28,6 @@
  * a strip [refined column][refined row]; rows of h [refined column]; all VECs.
  */
 
-#define PDE_JOB AS_T(pde_job)
-#define PDE_LANES AS_T(pde_lanes)
-#define PDE_SCRATCH AS_T(pde_scratch)
-#define PDE_PART AS_T(pde_part)
-
-#ifndef ARRAYSIG_PDE_LIMITS
-#define ARRAYSIG_PDE_LIMITS
-#define AS_PDE_ROWS (AS_MANY_VECTORS ? 8 : 4) /* refined rows in a strip */
-#define AS_PDE_COLUMNS 32                     /* coarse columns whose p are made together */
-#define AS_LAG 2 /* steps between lanes of a band: two chains of operations are under way */
-#define AS_BANDS_BYTES 67108864 /* rows of h of all pairs, above which pairs share vectors */
-#ifndef AS_PDE_CHECKPOINTS
-#define AS_PDE_CHECKPOINTS 4194304 /* bytes of checkpoints from which there are two layers */
-#endif
-enum { AS_LINEAR, AS_RBF, AS_MATERN12, AS_MATERN32, AS_MATERN52, AS_RATIONAL, AS_POLYNOMIAL };
-#endif
-
-typedef struct {
-    const REAL *x, *y, *grad;
-    REAL *out, *dx, *dy;
-    i64 count1, count2, channels;
-    i64 steps1, steps2, order1, order2;
-    int kind, symmetric;
-    REAL p0, p1, p2, scale; /* of the static kernel; of increments when they are refined */
-    i64 pairs, pairs_per_group, units;
-    i64 split;                     /* strips per coarse row, more than one for high orders only */
-    i64 rows, together;            /* coarse rows of a strip; strips between checkpoints */
-    struct AS_T(pde_part) * parts; /* of the gradient */
-    i64 part_count;
-    REAL *rows_of_h; /* of pairs one at a time: [pair], and columns that bands have done */
-    i64 *progress;
-    i64 *control;
-    i64 next, failed;
-} PDE_JOB;
-
-typedef struct {
-    i64 group, row, column;
-} AS_T(pair);
-
-/* A share of the units, which sums gradients of its own: those of paths [begin, end), counted over
- * all groups. Shares are fixed, so that sums are the same every time. */
-typedef struct AS_T(pde_part) {
-    i64 unit, end_unit, begin1, end1, begin2, end2;
-    REAL *dx, *dy;
-} PDE_PART;
-
-typedef struct {
-    const REAL *x[AS_LANES], *y[AS_LANES];
-    AS_T(pair) pair[AS_LANES];
-    i64 count;
-} PDE_LANES;
-
-typedef struct {
-    VEC *x, *y;            /* the paths: increments with the linear kernel, else points */
-    VEC *p, *row;          /* increments of a strip; h above it, then below */
-    VEC *points;           /* static kernel at points of a strip */
-    VEC *fine, *coarse;    /* rows of h at strips of a block, and at blocks */
-    VEC *values, *weights; /* of a strip: K, and derivatives of the static kernel */
-    VEC *adjoint;          /* row of g */
-    VEC *dx, *dy;          /* gradients of x and y */
-} PDE_SCRATCH;
-
-/* ---- Pairs -------------------------------------------------------------------------------- */
-
-static AS_T(pair) AS_T(pair_of)(const PDE_JOB *job, i64 number)
-{
-    i64 group = number / job->pairs_per_group, rest = number % job->pairs_per_group, row = 0;
-    if (!job->symmetric)
-        return (AS_T(pair)){group, rest / job->count2, rest % job->count2};
-    while (rest >= job->count2 - row)
-        rest -= job->count2 - row++;
-    return (AS_T(pair)){group, row, row + rest};
-}
-
-/* The pairs of a unit; spare lanes repeat the first. */
-static void AS_T(lanes_of_unit)(const PDE_JOB *job, i64 unit, PDE_LANES *lanes)
-{
-    const i64 first = unit * AS_LANES;
-    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
-    lanes->count = as_least(AS_LANES, job->pairs - first);
-    for (int l = 0; l < AS_LANES; ++l) {
-        const AS_T(pair) at = AS_T(pair_of)(job, first + (l < lanes->count ? l : 0));
-        lanes->pair[l] = at;
-        lanes->x[l] = job->x + (at.group * job->count1 + at.row) * size1;
-        lanes->y[l] = job->y + (at.group * job->count2 + at.column) * size2;
-    }
-}
-
-/* Adds lane l of from[k] to number k of to[l], for `lanes` lanes in order; `from` is lost. */
-static void AS_T(scatter)(VEC *restrict from, i64 count, REAL *const *to, i64 lanes)
-{
-    i64 k = 0;
-    for (; k + AS_LANES <= count; k += AS_LANES) {
-        AS_T(transpose)(from + k);
-        for (i64 l = 0; l < lanes; ++l)
-            AS_T(store)(to[l] + k, AS_T(load)(to[l] + k) + from[k + l]);
-    }
-    for (; k < count; ++k)
-        for (i64 l = 0; l < lanes; ++l)
-            to[l][k] += from[k][l];
-}
-
-static void AS_T(load_paths)(const PDE_JOB *job, const PDE_LANES *lanes, PDE_SCRATCH *s)
-{
-    const i64 d = job->channels, linear = job->kind == AS_LINEAR, points = linear ? 0 : 1;
-    AS_T(load_lanes)(lanes->x, (job->steps1 + points) * d, linear ? d : 0, s->x);
-    AS_T(load_lanes)(lanes->y, (job->steps2 + points) * d, linear ? d : 0, s->y);
-    for (i64 k = 0; linear && k < job->steps1 * d; ++k)
-        s->x[k] *= job->scale;
-}
-
-/* ---- Static kernels ------------------------------------------------------------------------ */
-
-/* x^p2 for whole p2 >= 0 by squaring, else for x > 0, and 0 below. */
-AS_INLINE VEC AS_T(power)(VEC x, REAL exponent)
-{
-    if (exponent < 0 || exponent > 1024 || exponent != (REAL)(int)exponent)
-        return AS_T(pow_lanes)(x, exponent);
-    VEC result = AS_T(all_lanes)(1);
-    for (int n = (int)exponent; n; n >>= 1, x *= x)
-        if (n & 1)
-            result *= x;
-    return result;
-}
-
-/* The static kernel of points of which `s` is the squared distance, or the inner product; and in
- * `weight` w such that its gradient in x is w (x - y), or w y. */
-AS_INLINE VEC AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC s, VEC *weight)
-{
-    const VEC one = AS_T(all_lanes)(1);
-    const REAL p0 = job->p0, p1 = job->p1;
-    if (kind == AS_RBF) {
-        const VEC value = AS_T(exp_lanes)(s * -p0);
-        if (weight)
-            *weight = value * (-2 * p0);
-        return value;
-    }
-    if (kind == AS_RATIONAL) {
-        const VEC base = one + s * p0, value = AS_T(pow_lanes)(base, -p1);
-        if (weight)
-            *weight = value / base * (-2 * p0 * p1);
-        return value;
-    }
-    if (kind == AS_POLYNOMIAL) {
-        const VEC base = s + p1;
-        if (weight)
-            *weight = job->p2 == 0 ? (VEC){0} : AS_T(power)(base, job->p2 - 1) * (p0 * job->p2);
-        return AS_T(power)(base, job->p2) * p0;
-    }
-    const VEC r = AS_T(sqrt_lanes)(s), a = r * p0, decay = AS_T(exp_lanes)(-a);
-    if (kind == AS_MATERN12) {
-        if (weight)
-            *weight = AS_T(choose)(r == (VEC){0}, (VEC){0}, decay / r * -p0);
-        return decay;
-    }
-    if (kind == AS_MATERN32) {
-        if (weight)
-            *weight = decay * (-p0 * p0);
-        return (one + a) * decay;
-    }
-    if (weight)
-        *weight = (one + a) * decay * (-p0 * p0 / 3);
-    return (one + a + a * a * (REAL)(1.0 / 3)) * decay;
-}
-
-/* The static kernel, in place, of `count` squared distances or inner products. */
-AS_INLINE void AS_T(evaluate)(const PDE_JOB *job, const int kind, VEC *values, VEC *weights,
-                              i64 count)
-{
-    if (weights)
-        for (i64 k = 0; k < count; ++k)
-            values[k] = AS_T(static_kernel)(job, kind, values[k], weights + k);
-    else
-        for (i64 k = 0; k < count; ++k)
-            values[k] = AS_T(static_kernel)(job, kind, values[k], NULL);
-}
-
-static void AS_T(evaluate_kind)(const PDE_JOB *job, VEC *values, VEC *weights, i64 count)
-{
-#define AS_CASE(KIND)                                                                              \
-    case KIND:                                                                                     \
-        AS_T(evaluate)(job, KIND, values, weights, count);                                         \
-        break;
-    switch (job->kind) {
-        AS_CASE(AS_RBF)
-        AS_CASE(AS_MATERN12)
-        AS_CASE(AS_MATERN32)
-        AS_CASE(AS_MATERN52)
-        AS_CASE(AS_RATIONAL)
-        AS_CASE(AS_POLYNOMIAL)
-    }
-#undef AS_CASE
-}
-
-/* out[column][row] = inner products, or squared distances, of x[row] and y[column]; columns go two
- * at a time. */
-AS_INLINE void AS_T(products)(const VEC *x, const VEC *y, i64 columns, i64 d, VEC *out,
-                              const int rows, const int distances)
-{
-    for (; columns > 0; columns -= 2, y += 2 * d, out += 2 * rows) {
-        const VEC *other = columns > 1 ? y + d : y;
-        VEC sum0[AS_PDE_ROWS + 1], sum1[AS_PDE_ROWS + 1];
-        AS_UNROLL for (int r = 0; r < rows; ++r) sum0[r] = sum1[r] = (VEC){0};
-        for (i64 a = 0; a < d; ++a) {
-            AS_UNROLL for (int r = 0; r < rows; ++r)
-            {
-                VEC point = x[r * d + a];
-                AS_IN_REGISTER(point);
-                const VEC gap0 = point - y[a], gap1 = point - other[a];
-                sum0[r] += distances ? gap0 * gap0 : point * y[a];
-                sum1[r] += distances ? gap1 * gap1 : point * other[a];
-            }
-        }
-        AS_UNROLL for (int r = 0; r < rows; ++r) out[r] = sum0[r];
-        if (columns > 1) {
-            AS_UNROLL for (int r = 0; r < rows; ++r) out[rows + r] = sum1[r];
-        }
-    }
-}
-
-static void AS_T(products_of_rows)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 columns,
-                                   i64 rows, VEC *out)
-{
-    const i64 d = job->channels;
-    const int distances = job->kind != AS_LINEAR && job->kind != AS_POLYNOMIAL;
-#define AS_CASE(ROWS)                                                                              \
-    if (rows == (ROWS)) {                                                                          \
-        if (distances)                                                                             \
-            AS_T(products)(x, y, columns, d, out, ROWS, 1);                                        \
-        else                                                                                       \
-            AS_T(products)(x, y, columns, d, out, ROWS, 0);                                        \
-        return;                                                                                    \
-    }
-    AS_CASE(AS_PDE_ROWS)
-    AS_CASE(AS_PDE_ROWS / 2)
-    AS_CASE(AS_PDE_ROWS / 4)
-    AS_CASE(1)
-    AS_CASE(AS_PDE_ROWS + 1)
-    AS_CASE(AS_PDE_ROWS / 2 + 1)
-    AS_CASE(AS_PDE_ROWS / 4 + 1)
-    AS_CASE(2)
-#undef AS_CASE
-}
-
-/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first. `points` is
- * scratch that keeps the static kernel at the last column for the next call; weights of points
- * [column][rows + 1] are kept if they are wanted. */
-static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
-                             i64 end, VEC *points, VEC *p, VEC *weights)
-{
-    const i64 d = job->channels, width = rows + 1;
-    if (job->kind == AS_LINEAR) {
-        AS_T(products_of_rows)(job, x, y, end - begin, rows, p);
-        return;
-    }
-    const i64 first = begin ? begin + 1 : 0, count = end + 1 - first;
-    if (begin)
-        memcpy(points, points + AS_PDE_COLUMNS * width, sizeof(VEC) * (size_t)width);
-    VEC *fresh = points + (first - begin) * width;
-    AS_T(products_of_rows)(job, x, y + (first - begin) * d, count, width, fresh);
-    AS_T(evaluate_kind)(job, fresh, weights ? weights + first * width : NULL, count * width);
-    for (i64 t = 0; t < end - begin; ++t) {
-        const VEC *here = points + t * width, *next = here + width;
-        for (i64 r = 0; r < rows; ++r)
-            p[t * rows + r] = ((next[r + 1] - next[r]) - (here[r + 1] - here[r])) * job->scale;
-    }
-}
-
-/* ---- Forward ------------------------------------------------------------------------------- */
-
-/* Where lanes are strips below each other: what passes from one to the next, and from the last lane
- * to the first of the strips below, by rows of single numbers. */
-typedef struct {
-    VEC *bottom; /* [2][refined column], h of the last row, one and two steps ago */
-    const REAL *in;
-    REAL *out;
-} AS_T(seam);
-
-/* Sweeps `count` coarse columns of a strip of `rows` coarse rows, each `fine` refined ones.
- * left[0 .. rows * fine] are the values at the current column, from the row above the strip on;
- * `row` holds h of the row above and then that of the last row. With `values` they are kept too,
- * from the column after the current one on. With a seam that takes the place of `row`. */
-AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restrict left,
-                           VEC *restrict row, VEC *restrict values, const AS_T(seam) * seam,
-                           const int rows, const int fine)
-{
-    VEC k[AS_PDE_ROWS + 1];
-    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
-    for (i64 t = 0; t < count; ++t, p += rows) {
-        VEC a[AS_PDE_ROWS], ab[AS_PDE_ROWS];
-        AS_UNROLL for (int r = 0; r < rows; ++r)
-        {
-            const VEC square = p[r] * p[r];
-            a[r] = p[r] + square * (REAL)(1.0 / 3);
-            ab[r] = p[r] + square * (REAL)(2.0 / 3);
-        }
-        for (i64 c = 0; c < fine_columns; ++c) {
-            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : row++;
-            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *passed;
-            VEC corner = k[0];
-            k[0] = corner + h;
-            AS_UNROLL for (int r = 0; r < rows * fine; ++r)
-            {
-                const VEC left_value = k[r + 1];
-                h = a[r / fine] * (h + left_value) + (h + ab[r / fine] * corner);
-                corner = left_value;
-                k[r + 1] = left_value + h;
-            }
-            *passed = h;
-            if (seam)
-                seam->out[t * fine_columns + c] = h[AS_LANES - 1];
-            if (values) {
-                AS_UNROLL for (int r = 0; r <= rows * fine; ++r) values[r] = k[r];
-                values += rows * fine + 1;
-            }
-        }
-    }
-    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) left[r] = k[r];
-}
-
-/* Shapes of strips: coarse rows times refined rows of each, AS_PDE_ROWS or one coarse row. */
-#define AS_EACH_SHAPE(DO)                                                                          \
-    DO(AS_PDE_ROWS, 1)                                                                             \
-    DO(AS_PDE_ROWS / 2, 2) DO(AS_PDE_ROWS / 4, 4) DO(1, 1) DO(1, 2) AS_SHAPE_OF_MANY(DO)
-#if AS_MANY_VECTORS
-#define AS_SHAPE_OF_MANY(DO) DO(1, 4) DO(1, 8)
-#else
-#define AS_SHAPE_OF_MANY(DO)
-#endif
-
-static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left, VEC *row,
-                              VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
-{
-#define AS_SHAPE(ROWS, FINE)                                                                       \
-    if (rows == ROWS && fine == FINE) {                                                            \
-        if (seam)                                                                                  \
-            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, seam, ROWS, FINE);               \
-        else if (values)                                                                           \
-            AS_T(sweep)(p, count, fine_columns, left, row, values, NULL, ROWS, FINE);              \
-        else                                                                                       \
-            AS_T(sweep)(p, count, fine_columns, left, row, NULL, NULL, ROWS, FINE);                \
-        return;                                                                                    \
-    }
-    AS_EACH_SHAPE(AS_SHAPE)
-#undef AS_SHAPE
-}
-
 /* Rows of a strip: the coarse rows from `first` on, and how many refined rows of each. */
 typedef struct {
     i64 first, rows, fine;
@@ -397,19 +50,44 @@ static i64 AS_T(strip_count)(const PDE_JOB *job)
                           : job->steps1 / job->rows + job->steps1 % job->rows;
 }
 
-/* Sweeps a strip over all columns: `row` is h above it, and then below. Returns the last value of
- * its last row. With `values` and s->weights everything that the gradient needs is kept. */
+/* What is on the left of the first column, and above the first row, for `columns` coarse ones. */
+static void AS_T(start_left)(const PDE_JOB *job, i64 height, VEC *left)
+{
+    const i64 size = job->degree ? job->rows * job->width : height + 1;
+    for (i64 i = 0; i < size; ++i)
+        left[i] = AS_T(all_lanes)(!job->degree || i % job->width == 0);
+}
+
+static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
+{
+    for (i64 i = 0; i < columns * job->width; ++i)
+        row[i] = AS_T(all_lanes)(job->degree && i % job->width == 0);
+}
+
+static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left, VEC *row,
+                            VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
+{
+    if (job->degree)
+        AS_T(sweep_cells_of)(job, p, count, left, row, values, seam, rows);
+    else
+        AS_T(sweep_strip)(p, count, job->width, left, row, values, seam, rows, fine);
+}
+
+/* Sweeps a strip over all columns: `row` is h (or A) above it, and then below. Returns the last
+ * value of its last row. With `values` and s->weights everything that the gradient needs is kept.
+ */
 static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number, VEC *row,
                            VEC *values)
 {
     const AS_T(strip) strip = AS_T(strip_at)(job, number);
-    const i64 height = strip.rows * strip.fine, columns = (i64)1 << job->order2;
-    VEC left[AS_PDE_ROWS + 1];
-    for (i64 r = 0; r <= height; ++r) {
-        left[r] = AS_T(all_lanes)(1);
-        if (values)
-            values[r] = left[r];
+    const i64 height = strip.rows * strip.fine, w = job->width;
+    VEC left[AS_LEFT];
+    AS_T(start_left)(job, height, left);
+    if (values && !job->degree) {
+        memcpy(values, left, sizeof(VEC) * (size_t)(height + 1));
+        values += height + 1;
     }
+    const i64 kept = job->degree ? 2 * strip.rows * w : w * (height + 1);
     const VEC *x = s->x + strip.first * job->channels;
     VEC *weights = values && job->kind != AS_LINEAR ? s->weights : NULL;
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
@@ -417,31 +95,36 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         VEC *p = values ? s->p + t * strip.rows : s->p;
         AS_T(increments)(job, x, s->y + t * job->channels, strip.rows, t, end, s->points, p,
                          weights);
-        AS_T(sweep_strip)(p, end - t, columns, left, row + t * columns,
-                          values ? values + (1 + t * columns) * (height + 1) : NULL, NULL,
-                          strip.rows, strip.fine);
+        AS_T(sweep_any)(job, p, end - t, left, row + t * w, values ? values + t * kept : NULL, NULL,
+                        strip.rows, strip.fine);
     }
-    return left[height];
+    if (!job->degree)
+        return left[height];
+    const VEC *a = row + (job->steps2 - 1) * w, *b = left + (strip.rows - 1) * w;
+    VEC sum = {0};
+    for (i64 k = 0; k < w; ++k)
+        sum += (a[k] + b[k]) * job->inverse[k];
+    return sum * (REAL)0.5;
 }
 
 static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH *s)
 {
-    const i64 d = job->channels, fine_columns = job->steps2 << job->order2;
+    const i64 d = job->channels, n = job->steps2 * job->width;
     const int back = job->dx != NULL;
     const i64 height = AS_PDE_ROWS, strips = AS_T(strip_count)(job);
     s->x = AS_T(take)(arena, (job->steps1 + 1) * d);
     s->y = AS_T(take)(arena, (job->steps2 + 1) * d);
-    s->row = AS_T(take)(arena, fine_columns);
+    s->row = AS_T(take)(arena, n);
     s->p = AS_T(take)(arena, job->rows * (back ? job->steps2 : AS_PDE_COLUMNS));
     const int linear = job->kind == AS_LINEAR;
     s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
     if (!back)
         return;
-    s->fine = AS_T(take)(arena, as_least(job->together, strips) * fine_columns);
-    s->coarse = AS_T(take)(arena, as_ceil_div(strips, job->together) * fine_columns);
-    s->values = AS_T(take)(arena, (fine_columns + 1) * (height + 1));
+    s->fine = AS_T(take)(arena, as_least(job->together, strips) * n);
+    s->coarse = AS_T(take)(arena, as_ceil_div(strips, job->together) * n);
+    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (n + 1) * (height + 1));
     s->weights = AS_T(take)(arena, linear ? 0 : (job->steps2 + 1) * (job->rows + 1));
-    s->adjoint = AS_T(take)(arena, fine_columns + 1);
+    s->adjoint = AS_T(take)(arena, n + 1);
     s->dx = AS_T(take)(arena, (job->steps1 + 1) * d);
     s->dy = AS_T(take)(arena, (job->steps2 + 1) * d);
 }
@@ -460,12 +143,13 @@ static void AS_T(kernel_worker)(void *argument)
     PDE_JOB *job = argument;
     PDE_SCRATCH s;
     AS_LAY_OUT(AS_T(lay_out_pde), job, s, job->failed);
+    const unsigned subnormals = as_flush_subnormals();
     const i64 strips = AS_T(strip_count)(job);
     for (i64 unit; (unit = as_next_unit(&job->next)) < job->units;) {
         PDE_LANES lanes;
         AS_T(lanes_of_unit)(job, unit, &lanes);
         AS_T(load_paths)(job, &lanes, &s);
-        memset(s.row, 0, sizeof(VEC) * (size_t)(job->steps2 << job->order2));
+        AS_T(start_row)(job, job->steps2, s.row);
         VEC result = AS_T(all_lanes)(1);
         for (i64 strip = 0; strip < strips && !as_cancelled(job->control); ++strip)
             result = AS_T(run_strip)(job, &s, strip, s.row, NULL);
@@ -475,229 +159,13 @@ static void AS_T(kernel_worker)(void *argument)
             AS_T(put)(job, lanes.pair[l], result[l]);
         as_count(job->control, lanes.count);
     }
+    as_restore_subnormals(subnormals);
     AS_FREE_SCRATCH();
 }
 
-/* ---- Forward, a pair at a time ------------------------------------------------------------- */
-
-/* Where pairs are few, lanes are AS_LANES strips below each other of one pair, each AS_LAG steps
- * behind the one above, and AS_LANES strips make a band. Bands follow each other through a row of h
- * in memory, which band b + 1 may read where band b has been: that is how threads share a pair.
- * Rows behind the last have p = 0, and so copy the row above. */
-
-/* Steps of a band, whole chunks, and numbers in a row of h, with room for columns that there are
- * not at both ends: where they are read they are 0. */
-static i64 AS_T(band_steps)(const PDE_JOB *job)
-{
-    const i64 steps = job->steps2 + AS_LAG * (AS_LANES - 1);
-    return as_ceil_div(steps, AS_PDE_COLUMNS) * AS_PDE_COLUMNS;
-}
-
-static i64 AS_T(band_row)(const PDE_JOB *job)
-{
-    return (AS_T(band_steps)(job) + AS_LAG * (AS_LANES - 1)) << job->order2;
-}
-
-static i64 AS_T(band_count)(const PDE_JOB *job)
-{
-    return as_ceil_div(
-        job->split > 1 ? job->steps1 * job->split : as_ceil_div(job->steps1, job->rows), AS_LANES);
-}
-
-/* The second path by channels, each backwards, even columns and odd ones apart: lanes, which are
- * AS_LAG columns apart, are then next to each other. */
-typedef struct {
-    REAL *reversed;
-    i64 stride, last; /* of a channel; where column 0 or 1 is */
-} AS_T(columns);
-
-static AS_T(columns) AS_T(describe_columns)(const PDE_JOB *job, REAL *memory)
-{
-    const i64 last = AS_T(band_steps)(job) / AS_LAG + 1;
-    return (AS_T(columns)){memory, last + AS_LANES, last};
-}
-
-static void AS_T(reverse_columns)(const PDE_JOB *job, const REAL *y, AS_T(columns) to)
-{
-    const i64 d = job->channels, linear = job->kind == AS_LINEAR;
-    for (i64 odd = 0; odd < AS_LAG; ++odd)
-        for (i64 a = 0; a < d; ++a)
-            for (i64 i = 0; i < to.stride; ++i) {
-                const i64 column = AS_LAG * (to.last - i) + odd;
-                const i64 inside = as_most(0, as_least(column, job->steps2 - linear));
-                const REAL *at = y + inside * d + a;
-                to.reversed[(odd * d + a) * to.stride + i] = !linear            ? *at
-                                                             : column == inside ? at[d] - *at
-                                                                                : 0;
-            }
-}
-
-/* Columns of the lanes at steps [begin, begin + count). */
-static void AS_T(columns_of_lanes)(AS_T(columns) from, i64 begin, i64 count, i64 d, VEC *y)
-{
-    for (i64 t = begin; t < begin + count; ++t, y += d)
-        for (i64 a = 0; a < d; ++a)
-            y[a] = AS_T(load)(from.reversed + (t % AS_LAG * d + a) * from.stride + from.last -
-                              t / AS_LAG);
-}
-
-/* Rows of the first path that the lanes of a band have: increments, 0 where there are none; else
- * points, the last one for those. */
-static void AS_T(rows_of_lanes)(const PDE_JOB *job, const REAL *x, i64 band, VEC *to)
-{
-    const i64 d = job->channels, linear = job->kind == AS_LINEAR, rows = job->rows;
-    for (i64 r = 0; r < rows + !linear; ++r)
-        for (int l = 0; l < AS_LANES; ++l) {
-            const i64 row = (band * AS_LANES + l) * rows / job->split + r;
-            const REAL *at = x + as_least(row, job->steps1 - linear) * d;
-            for (i64 a = 0; a < d; ++a)
-                to[r * d + a][l] = !linear             ? at[a]
-                                   : row < job->steps1 ? (at[a + d] - at[a]) * job->scale
-                                                       : 0;
-        }
-}
-
-typedef struct {
-    VEC *x, *y, *p, *points, *bottom;
-    REAL *reversed;
-} AS_T(band_scratch);
-
-static void AS_T(lay_out_band)(const PDE_JOB *job, SIG_ARENA *arena, AS_T(band_scratch) * s)
-{
-    const i64 d = job->channels, linear = job->kind == AS_LINEAR;
-    s->x = AS_T(take)(arena, (job->rows + 1) * d);
-    s->y = AS_T(take)(arena, (AS_PDE_COLUMNS + 1) * d);
-    s->p = AS_T(take)(arena, job->rows * AS_PDE_COLUMNS);
-    s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
-    s->bottom = AS_T(take)(arena, AS_LAG << job->order2);
-    const i64 reversed = AS_LAG * d * AS_T(describe_columns)(job, NULL).stride;
-    s->reversed = (REAL *)AS_T(take)(arena, as_ceil_div(reversed, AS_LANES));
-}
-
-/* Waits until the band above has done `columns` columns; 0 when cancelled. */
-static int AS_T(wait_for)(const i64 *progress, i64 columns, i64 *control)
-{
-    for (i64 tries = 1; __atomic_load_n(progress, __ATOMIC_ACQUIRE) < columns; ++tries) {
-        if (as_cancelled(control))
-            return 0;
-        if (tries % 1024 == 0)
-            sched_yield();
-    }
-    return 1;
-}
-
-/* A band of a pair; returns the value at its last row and column, or 0 when cancelled. */
-static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_T(columns) y,
-                           REAL *row, const i64 *above, i64 *progress)
-{
-    const i64 d = job->channels, fine = as_least(AS_PDE_ROWS, (i64)1 << job->order1);
-    const i64 steps = AS_T(band_steps)(job), behind = AS_LAG * (AS_LANES - 1);
-    VEC left[AS_PDE_ROWS + 1];
-    for (i64 r = 0; r <= AS_PDE_ROWS; ++r)
-        left[r] = AS_T(all_lanes)(1);
-    memset(s->bottom, 0, sizeof(VEC) * (size_t)(AS_LAG << job->order2));
-    for (i64 t = 0; t < steps; t += AS_PDE_COLUMNS) {
-        const i64 end = t + AS_PDE_COLUMNS;
-        AS_T(columns_of_lanes)(y, t, AS_PDE_COLUMNS + (job->kind != AS_LINEAR), d, s->y);
-        AS_T(increments)(job, s->x, s->y, job->rows, t, end, s->points, s->p, NULL);
-        if (as_cancelled(job->control) ||
-            (above && !AS_T(wait_for)(above, as_least(end, job->steps2), job->control)))
-            return 0;
-        const AS_T(seam)
-            seam = {s->bottom, row + ((t + behind) << job->order2), row + (t << job->order2)};
-        AS_T(sweep_strip)(s->p, AS_PDE_COLUMNS, (i64)1 << job->order2, left, NULL, NULL, &seam,
-                          job->rows, fine);
-        __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
-    }
-    return left[job->rows * fine][AS_LANES - 1];
-}
-
-static void AS_T(band_worker)(void *argument)
-{
-    PDE_JOB *job = argument;
-    AS_T(band_scratch) s;
-    AS_LAY_OUT(AS_T(lay_out_band), job, s, job->failed);
-    const AS_T(columns) y = AS_T(describe_columns)(job, s.reversed);
-    const i64 bands = AS_T(band_count)(job), d = job->channels;
-    i64 have = -1;
-    /* bands are taken in order: one that waits has another at work above it */
-    for (i64 unit; (unit = as_next_unit(&job->next)) < job->pairs * bands;) {
-        const i64 number = unit / bands, band = unit % bands;
-        const AS_T(pair) at = AS_T(pair_of)(job, number);
-        if (number != have)
-            AS_T(reverse_columns)(
-                job, job->y + (at.group * job->count2 + at.column) * (job->steps2 + 1) * d, y);
-        have = number;
-        AS_T(rows_of_lanes)(job, job->x + (at.group * job->count1 + at.row) * (job->steps1 + 1) * d,
-                            band, s.x);
-        i64 *progress = job->progress + unit;
-        const REAL value = AS_T(run_band)(job, &s, y, job->rows_of_h + number * AS_T(band_row)(job),
-                                          band ? progress - 1 : NULL, progress);
-        if (as_cancelled(job->control))
-            break;
-        if (band == bands - 1) {
-            AS_T(put)(job, at, value);
-            as_count(job->control, 1);
-        }
-    }
-    AS_FREE_SCRATCH();
-}
+#include "pde_bands.inc.c"
 
 /* ---- Backward ------------------------------------------------------------------------------ */
-
-/* The adjoint of a strip, from its last column to its first: p becomes dF/dp, and `adjoint`, which
- * is g of the last row without the terms of the strip's cells, the same of the row above it. */
-AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
-                                VEC *restrict adjoint, const int rows, const int fine)
-{
-    const int height = rows * fine;
-    VEC u[AS_PDE_ROWS + 1]; /* adjoints of the nodes of the column to the right */
-    VEC m[AS_PDE_ROWS + 1]; /* what its cells contribute to g in this column */
-    AS_UNROLL for (int r = 0; r <= height; ++r) u[r] = m[r] = (VEC){0};
-    values += count * fine_columns * (height + 1);
-    adjoint += count * fine_columns;
-    for (i64 t = count - 1; t >= 0; --t) {
-        VEC a[AS_PDE_ROWS], b[AS_PDE_ROWS], sum[AS_PDE_ROWS];
-        VEC *p_here = p + t * rows;
-        AS_UNROLL for (int r = 0; r < rows; ++r)
-        {
-            b[r] = p_here[r] * p_here[r] * (REAL)(1.0 / 3);
-            a[r] = p_here[r] + b[r];
-            sum[r] = (VEC){0};
-        }
-        for (i64 c = 0; c < fine_columns; ++c, values -= height + 1, --adjoint) {
-            const VEC *here = values, *before = values - (height + 1);
-            VEC g = *adjoint + m[height], below = {0}, corner = before[height];
-            AS_UNROLL for (int i = height; i >= 1; --i)
-            {
-                const int r = (i - 1) / fine;
-                u[i] += g;
-                g = a[r] * u[i] + (g + m[i - 1]);
-                m[i] = a[r] * u[i] + below;
-                below = b[r] * u[i];
-                const VEC third = p_here[r] * (REAL)(2.0 / 3);
-                const VEC left_value = corner;
-                corner = before[i - 1];
-                sum[r] += u[i] * ((left_value + here[i - 1]) * (third + (REAL)1) + corner * third);
-            }
-            m[0] = below;
-            *adjoint = g;
-        }
-        AS_UNROLL for (int r = 0; r < rows; ++r) p_here[r] = sum[r];
-    }
-}
-
-static void AS_T(sweep_strip_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
-                                   VEC *adjoint, i64 rows, i64 fine)
-{
-#define AS_SHAPE(ROWS, FINE)                                                                       \
-    if (rows == ROWS && fine == FINE) {                                                            \
-        AS_T(sweep_back)(p, count, fine_columns, values, adjoint, ROWS, FINE);                     \
-        return;                                                                                    \
-    }
-    AS_EACH_SHAPE(AS_SHAPE)
-#undef AS_SHAPE
-}
 
 /* Adds the gradients that weights w [column][stride], of which `rows` rows are meant, give:
  * dx += w y and dy += w x for inner products, dx += w (x - y) and dy -= the same for distances. */
@@ -795,20 +263,26 @@ static void AS_T(points_of_increments)(VEC *dx, i64 steps, i64 d, REAL scale)
 
 static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES *lanes)
 {
-    const i64 n = job->steps2 << job->order2, strips = AS_T(strip_count)(job);
+    const i64 n = job->steps2 * job->width, strips = AS_T(strip_count)(job);
     const size_t row_bytes = sizeof(VEC) * (size_t)n;
     memset(s->dx, 0, sizeof(VEC) * (size_t)((job->steps1 + 1) * job->channels));
     memset(s->dy, 0, sizeof(VEC) * (size_t)((job->steps2 + 1) * job->channels));
-    memset(s->adjoint, 0, row_bytes);
-    s->adjoint[n] = (VEC){0};
+    VEC grad = {0};
     for (i64 l = 0; l < lanes->count; ++l) {
         const AS_T(pair) at = lanes->pair[l];
-        const REAL *grad = job->grad + at.group * job->count1 * job->count2;
-        s->adjoint[n][l] = grad[at.row * job->count2 + at.column];
+        const REAL *of = job->grad + at.group * job->count1 * job->count2;
+        grad[l] = of[at.row * job->count2 + at.column];
         if (job->symmetric && at.row != at.column)
-            s->adjoint[n][l] += grad[at.column * job->count2 + at.row];
+            grad[l] += of[at.column * job->count2 + at.row];
     }
-    memset(s->row, 0, row_bytes);
+    memset(s->adjoint, 0, row_bytes + sizeof(VEC));
+    VEC corner[AS_LEFT]; /* adjoint of the last B */
+    if (job->degree) {
+        for (i64 k = 0; k < job->width; ++k)
+            s->adjoint[n - job->width + k] = corner[k] = grad * (job->inverse[k] / 2);
+    } else
+        s->adjoint[n] = grad;
+    AS_T(start_row)(job, job->steps2, s->row);
     const i64 blocks = as_ceil_div(strips, job->together);
     for (i64 block = 0; block < blocks; ++block) {
         memcpy(s->coarse + block * n, s->row, row_bytes);
@@ -830,8 +304,16 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
             const AS_T(strip) strip = AS_T(strip_at)(job, first + i);
             AS_T(run_strip)(job, s, first + i, s->fine + i * n, s->values);
-            AS_T(sweep_strip_back)(s->p, job->steps2, (i64)1 << job->order2, s->values, s->adjoint,
-                                   strip.rows, strip.fine);
+            if (job->degree) {
+                VEC left[AS_LEFT] = {0};
+                if (first + i == strips - 1)
+                    memcpy(left + (strip.rows - 1) * job->width, corner,
+                           sizeof(VEC) * (size_t)job->width);
+                AS_T(sweep_cells_back_of)(job, s->p, job->steps2, left, s->adjoint, s->values,
+                                          strip.rows);
+            } else
+                AS_T(sweep_strip_back)(s->p, job->steps2, job->width, s->values, s->adjoint,
+                                       strip.rows, strip.fine);
             AS_T(add_strip)(job, s, strip);
         }
     }
@@ -846,6 +328,7 @@ static void AS_T(kernel_vjp_worker)(void *argument)
     PDE_JOB *job = argument;
     PDE_SCRATCH s;
     AS_LAY_OUT(AS_T(lay_out_pde), job, s, job->failed);
+    const unsigned subnormals = as_flush_subnormals();
     const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
     for (i64 number; (number = as_next_unit(&job->next)) < job->part_count;) {
         const PDE_PART *part = job->parts + number;
@@ -869,6 +352,7 @@ static void AS_T(kernel_vjp_worker)(void *argument)
             as_count(job->control, lanes.count);
         }
     }
+    as_restore_subnormals(subnormals);
     AS_FREE_SCRATCH();
 }
 
@@ -939,38 +423,59 @@ static void AS_T(sum_shares)(const PDE_JOB *job, i64 paths1, i64 paths2, int thr
 
 /* ---- Entries ------------------------------------------------------------------------------- */
 
+/* `order1` and `order2`, or for polynomial cells `degree` and `fold`, are filled in by entries. */
 static PDE_JOB AS_T(describe_pde)(const REAL *x, const REAL *y, i64 groups, i64 count1, i64 count2,
-                                  i64 length1, i64 length2, i64 channels, i64 order1, i64 order2,
-                                  i64 kind, double p0, double p1, double p2, i64 symmetric,
-                                  i64 *control)
+                                  i64 length1, i64 length2, i64 channels, i64 kind, double p0,
+                                  double p1, double p2, i64 symmetric, i64 *control)
 {
     PDE_JOB job = {.x = x, .y = y, .count1 = count1, .count2 = count2, .channels = channels};
     job.steps1 = length1 - 1;
     job.steps2 = length2 - 1;
-    job.order1 = order1;
-    job.order2 = order2;
     job.kind = (int)kind;
     job.symmetric = symmetric != 0;
-    double scale = 0.5;
-    for (i64 i = 0; i < order1 + order2; ++i)
-        scale *= 0.5;
-    job.scale = (REAL)(kind == AS_LINEAR ? scale * p0 : scale);
     job.p0 = (REAL)p0;
     job.p1 = (REAL)p1;
     job.p2 = (REAL)p2;
     job.pairs_per_group = symmetric ? count1 * (count1 + 1) / 2 : count1 * count2;
     job.pairs = groups * job.pairs_per_group;
     job.units = as_ceil_div(job.pairs, AS_LANES);
-    job.rows = as_most(1, (i64)AS_PDE_ROWS >> order1);
-    job.split = as_most(1, ((i64)1 << order1) / AS_PDE_ROWS);
+    job.split = job.rows = job.width = 1;
+    job.scale = 1;
     job.control = control;
     return job;
 }
 
+static void AS_T(use_differences)(PDE_JOB *job, i64 order1, i64 order2)
+{
+    job->order1 = order1;
+    job->order2 = order2;
+    job->width = (i64)1 << order2;
+    job->rows = as_most(1, (i64)AS_PDE_ROWS >> order1);
+    job->split = as_most(1, ((i64)1 << order1) / AS_PDE_ROWS);
+    double scale = 0.5;
+    for (i64 i = 0; i < order1 + order2; ++i)
+        scale *= 0.5;
+    job->scale = (REAL)(job->kind == AS_LINEAR ? scale * job->p0 : scale);
+}
+
+static void AS_T(use_polynomials)(PDE_JOB *job, i64 degree, i64 fold)
+{
+    job->degree = degree;
+    job->fold = fold;
+    job->width = degree + 1;
+    job->rows = as_has_degree(degree, fold) ? AS_CELL_ROWS : 1;
+    job->scale = job->kind == AS_LINEAR ? job->p0 : 1;
+    AS_T(fill_table)(job);
+}
+
+static int AS_T(pde_status)(const PDE_JOB *job)
+{
+    return job->failed ? AS_OUT_OF_MEMORY : as_cancelled(job->control) ? AS_CANCELLED : AS_OK;
+}
+
 static i64 AS_T(pde_threads)(const PDE_JOB *job, int threads)
 {
-    const double cells =
-        (double)(job->steps1 << job->order1) * (double)(job->steps2 << job->order2);
+    const double cells = (double)(job->steps1 << job->order1) * (double)(job->steps2 * job->width);
     const double work = (double)job->units * (4 * cells + 1000);
     return work < AS_SMALL_WORK ? 1 : as_most(1, as_least(threads, job->units));
 }
@@ -996,8 +501,10 @@ static int AS_T(run_bands)(PDE_JOB *job, int threads)
     job->rows_of_h = calloc((size_t)(job->pairs * AS_T(band_row)(job)), sizeof(REAL));
     job->progress = calloc((size_t)units, sizeof(i64));
     job->failed = !job->rows_of_h || !job->progress;
+    for (i64 i = 0; job->degree && !job->failed && i < job->pairs * AS_T(band_row)(job); ++i)
+        job->rows_of_h[i] = i % job->width == 0;
     if (!job->failed) {
-        const double work = (double)units * (double)(AS_T(band_steps)(job) << job->order2);
+        const double work = (double)units * (double)(AS_T(band_steps)(job) * job->width);
         const i64 team = work * 8 * AS_PDE_ROWS < AS_SMALL_WORK ? 1 : as_least(threads, units);
         as_run_workers(AS_T(band_worker), job, team);
     }
@@ -1006,51 +513,69 @@ static int AS_T(run_bands)(PDE_JOB *job, int threads)
     return job->failed ? AS_OUT_OF_MEMORY : as_cancelled(job->control) ? AS_CANCELLED : AS_OK;
 }
 
-int AS_ENTRY_NAME(sig_kernel)(const REAL *path1, const REAL *path2, REAL *out, i64 groups,
-                              i64 count1, i64 count2, i64 length1, i64 length2, i64 channels,
-                              i64 order1, i64 order2, i64 kind, double p0, double p1, double p2,
-                              i64 symmetric, int threads, i64 *control)
+static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
 {
-    PDE_JOB job =
-        AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2, channels, order1,
-                           order2, kind, p0, p1, p2, symmetric, control);
-    job.out = out;
-    if (AS_T(takes_bands)(&job, threads))
-        return AS_T(run_bands)(&job, threads);
-    as_run_workers(AS_T(kernel_worker), &job, AS_T(pde_threads)(&job, threads));
-    return job.failed ? AS_OUT_OF_MEMORY : as_cancelled(control) ? AS_CANCELLED : AS_OK;
+    job->out = out;
+    if (AS_T(takes_bands)(job, threads))
+        return AS_T(run_bands)(job, threads);
+    as_run_workers(AS_T(kernel_worker), job, AS_T(pde_threads)(job, threads));
+    return AS_T(pde_status)(job);
 }
 
-int AS_ENTRY_NAME(sig_kernel_vjp)(const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx,
-                                  REAL *dy, i64 groups, i64 count1, i64 count2, i64 length1,
-                                  i64 length2, i64 channels, i64 order1, i64 order2, i64 kind,
-                                  double p0, double p1, double p2, i64 symmetric, int threads,
-                                  i64 *control)
+static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL *dx, REAL *dy,
+                               int threads)
 {
-    PDE_JOB job =
-        AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2, channels, order1,
-                           order2, kind, p0, p1, p2, symmetric, control);
-    const i64 paths1 = groups * count1, paths2 = groups * count2;
-    job.grad = grad;
-    job.dx = dx;
-    job.dy = dy;
-    const i64 strips = AS_T(strip_count)(&job);
-    if (!strips || !job.steps2 || !job.pairs) {
-        memset(dx, 0, sizeof(REAL) * (size_t)(paths1 * length1 * channels));
-        memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * length2 * channels));
+    const i64 paths1 = groups * job->count1, paths2 = groups * job->count2, d = job->channels;
+    job->grad = grad;
+    job->dx = dx;
+    job->dy = dy;
+    const i64 strips = AS_T(strip_count)(job);
+    if (!strips || !job->steps2 || !job->pairs) {
+        memset(dx, 0, sizeof(REAL) * (size_t)(paths1 * (job->steps1 + 1) * d));
+        memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * (job->steps2 + 1) * d));
         return AS_OK;
     }
-    job.together = strips;
-    if (strips * (job.steps2 << order2) > AS_PDE_CHECKPOINTS / AS_VECTOR_BYTES)
-        for (job.together = 1; job.together * job.together < strips;)
-            ++job.together;
-    const i64 team = AS_T(pde_threads)(&job, threads);
-    void *memory = AS_T(share_out)(&job, team);
+    job->together = strips;
+    if (strips * job->steps2 * job->width > AS_PDE_CHECKPOINTS / AS_VECTOR_BYTES)
+        for (job->together = 1; job->together * job->together < strips;)
+            ++job->together;
+    const i64 team = AS_T(pde_threads)(job, threads);
+    void *memory = AS_T(share_out)(job, team);
     if (!memory)
         return AS_OUT_OF_MEMORY;
-    as_run_workers(AS_T(kernel_vjp_worker), &job, team);
-    if (team > 1 && !job.failed)
-        AS_T(sum_shares)(&job, paths1, paths2, (int)team);
+    as_run_workers(AS_T(kernel_vjp_worker), job, team);
+    if (team > 1 && !job->failed)
+        AS_T(sum_shares)(job, paths1, paths2, (int)team);
     free(memory);
-    return job.failed ? AS_OUT_OF_MEMORY : as_cancelled(control) ? AS_CANCELLED : AS_OK;
+    return AS_T(pde_status)(job);
 }
+
+/* The four entries: `first` and `second` are what the scheme is chosen by. */
+#define AS_PDE_ENTRIES(NAME, USE)                                                                  \
+    int AS_ENTRY_NAME(NAME)(const REAL *path1, const REAL *path2, REAL *out, i64 groups,           \
+                            i64 count1, i64 count2, i64 length1, i64 length2, i64 channels,        \
+                            i64 first, i64 second, i64 kind, double p0, double p1, double p2,      \
+                            i64 symmetric, int threads, i64 *control)                              \
+    {                                                                                              \
+        PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
+                                         channels, kind, p0, p1, p2, symmetric, control);          \
+        AS_T(USE)(&job, first, second);                                                            \
+        return AS_T(run_kernels)(&job, out, threads);                                              \
+    }
+#define AS_PDE_VJP_ENTRIES(NAME, USE)                                                              \
+    int AS_ENTRY_NAME(NAME)(const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx,      \
+                            REAL *dy, i64 groups, i64 count1, i64 count2, i64 length1,             \
+                            i64 length2, i64 channels, i64 first, i64 second, i64 kind, double p0, \
+                            double p1, double p2, i64 symmetric, int threads, i64 *control)        \
+    {                                                                                              \
+        PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
+                                         channels, kind, p0, p1, p2, symmetric, control);          \
+        AS_T(USE)(&job, first, second);                                                            \
+        return AS_T(run_gradients)(&job, groups, grad, dx, dy, threads);                           \
+    }
+AS_PDE_ENTRIES(sig_kernel, use_differences)
+AS_PDE_ENTRIES(sig_kernel_polynomial, use_polynomials)
+AS_PDE_VJP_ENTRIES(sig_kernel_vjp, use_differences)
+AS_PDE_VJP_ENTRIES(sig_kernel_polynomial_vjp, use_polynomials)
+#undef AS_PDE_ENTRIES
+#undef AS_PDE_VJP_ENTRIES

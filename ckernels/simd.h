@@ -44,6 +44,33 @@
 #define AS_IN_REGISTER(value) ((void)0)
 #endif
 
+/* Subnormal numbers count as 0 until the setting that is returned is restored: operations on them
+ * take a hundred times as long, and powers of small numbers make many. */
+#if defined(__SSE2__)
+static inline unsigned as_flush_subnormals(void)
+{
+    const unsigned old = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(old | 0x8040);
+    return old;
+}
+static inline void as_restore_subnormals(unsigned old) { __builtin_ia32_ldmxcsr(old); }
+#elif defined(__aarch64__)
+static inline unsigned as_flush_subnormals(void)
+{
+    unsigned long old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" : : "r"(old | 1UL << 24));
+    return (unsigned)old;
+}
+static inline void as_restore_subnormals(unsigned old)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long)old));
+}
+#else
+static inline unsigned as_flush_subnormals(void) { return 0; }
+static inline void as_restore_subnormals(unsigned old) { (void)old; }
+#endif
+
 /* Pairs of rows interleaved within blocks of 16 bytes, by units of 1 or 2 elements; and halves of
  * pairs of blocks of 16 bytes. These are single instructions on every instruction set. */
 #define AS_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)

@@ -35,6 +35,7 @@ GROUPS = {
         "sig_kernel_gram",
         "sig_kernel_gram_backprop",
     ],
+    "Metrics": ["sig_score", "expected_sig_score", "sig_mmd"],
     "Static kernels": [
         "LinearKernel",
         "ScaledLinearKernel",

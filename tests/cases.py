@@ -408,14 +408,15 @@ def _correction(dimension: int, degree: int, levels: int, **flags: Any) -> list[
 
 
 def _kernel(
-    dimension: int, orders: tuple[int, int], static: str, *parameters: float, **flags: Any
+    dimension: int, scheme: dict[str, Any], static: str, *parameters: float, **flags: Any
 ) -> list[Case]:
+    """`scheme` has a pair of dyadic orders, or the order and fold of polynomial cells."""
     static_kernel = getattr(arraysig, static)(*parameters)
-    options = {"static_kernel": static_kernel, **flags}
+    options = {**scheme, "static_kernel": static_kernel, **flags}
 
     # Kernels are numbers: the battery wants rows, of one number here.
     def call(x: Any, y: Any, **kw: Any) -> Any:
-        return arraysig.sig_kernel(x, y, orders, **options, **kw)[..., None]
+        return arraysig.sig_kernel(x, y, **options, **kw)[..., None]
 
     def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
         return (*batch, length, dimension), (*batch, length + 2, dimension)
@@ -424,12 +425,15 @@ def _kernel(
         def kernel(a: np.ndarray, b: np.ndarray) -> Any:
             return reference.STATIC_KERNELS[static](a, b, *parameters)
 
-        return np.array([reference.signature_kernel(x, y, orders, kernel, **flags)])
+        if "order" in scheme:
+            numbers = scheme["order"], scheme["fold"]
+            return np.array([reference.polynomial_kernel(x, y, *numbers, kernel, **flags)])
+        return np.array([reference.signature_kernel(x, y, scheme["dyadic_order"], kernel, **flags)])
 
     def backprop(side: int, derivs: Any, x: Any, y: Any, **kw: Any) -> Any:
         wanted = {"left_deriv": side == 0, "right_deriv": side == 1}
         paths = derivs[..., 0], x, y
-        return arraysig.sig_kernel_backprop(*paths, orders, **options, **wanted, **kw)[side]
+        return arraysig.sig_kernel_backprop(*paths, **options, **wanted, **kw)[side]
 
     def gradient(side: int, derivs: np.ndarray, *paths: np.ndarray) -> np.ndarray:
         def kernel(path: np.ndarray) -> np.ndarray:
@@ -438,7 +442,8 @@ def _kernel(
 
         return reference.gradient(kernel, paths[side], derivs)
 
-    id_ = f"d={dimension},orders={orders},{static_kernel}" + "".join(f",{flag}" for flag in flags)
+    id_ = f"d={dimension},{_options(scheme)},{static_kernel}"
+    id_ += "".join(f",{flag}" for flag in flags)
     return [
         Case(
             f"sig_kernel[{id_}]",
@@ -493,11 +498,16 @@ CASES: list[Case] = [
         _correction(2, 4, 3),
         _correction(2, 3, 2, time_aug=True, end_time=2.5, scalar_term=True),
         _correction(1, 4, 4),
-        _kernel(2, (0, 0), "ScaledLinearKernel", 0.3),
-        _kernel(1, (1, 2), "ScaledLinearKernel", 0.3, time_aug=True, end_time=2.5),
-        _kernel(2, (0, 1), "RBFKernel", 2.0, lead_lag=True),
-        _kernel(3, (3, 0), "RationalQuadraticKernel", 1.5, 0.7),
-        _kernel(2, (1, 1), "PolynomialKernel", 3.0, 1.0, 0.05),
+        _kernel(2, {"dyadic_order": (0, 0)}, "ScaledLinearKernel", 0.3),
+        _kernel(
+            1, {"dyadic_order": (1, 2)}, "ScaledLinearKernel", 0.3, time_aug=True, end_time=2.5
+        ),
+        _kernel(2, {"dyadic_order": (0, 1)}, "RBFKernel", 2.0, lead_lag=True),
+        _kernel(3, {"dyadic_order": (3, 0)}, "RationalQuadraticKernel", 1.5, 0.7),
+        _kernel(2, {"dyadic_order": (1, 1)}, "PolynomialKernel", 3.0, 1.0, 0.05),
+        _kernel(2, {"order": 3, "fold": 0}, "ScaledLinearKernel", 0.3),
+        _kernel(1, {"order": 3, "fold": 2}, "RBFKernel", 2.0, time_aug=True, lead_lag=True),
+        _kernel(3, {"order": 5, "fold": 1}, "Matern52Kernel", 2.0),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -201,3 +202,60 @@ def signature_kernel(
         k[i + 1, j + 1] = (k[i + 1, j] + k[i, j + 1]) * (1 + p / 2 + p * p / 12)
         k[i + 1, j + 1] -= k[i, j] * (1 - p * p / 12)
     return k if grid else k[-1, -1]
+
+
+def fold_table(order: int, fold: int) -> np.ndarray:
+    """What s^(order + 1), s^(order + 2), ... are at the Gauss-Lobatto-Legendre nodes of [0, 1].
+
+    Row e has the coefficients, each times its factorial, of the polynomial of degree `order` that
+    agrees with s^(order + 1 + e) / (order + 1 + e)! there.
+    """
+    legendre = np.polynomial.legendre.Legendre.basis(order).deriv().roots().real
+    nodes = (1 + np.array([-1.0, *np.sort(legendre), 1.0])) / 2
+    powers = np.vander(nodes, order + fold + 1, increasing=True)
+    table = np.linalg.solve(powers[:, : order + 1], powers[:, order + 1 :]).T
+    for e, k in np.ndindex(fold, order + 1):
+        table[e, k] *= math.factorial(k) / math.factorial(order + 1 + e)
+    return table
+
+
+def polynomial_kernel(
+    path1: np.ndarray,
+    path2: np.ndarray,
+    order: int,
+    fold: int = 0,
+    static_kernel: Any = STATIC_KERNELS["LinearKernel"],
+    **flags: Any,
+) -> Any:
+    """The Goursat problem solved on every cell with edges that are polynomials.
+
+    An edge is k(s) = sum_m edge[m] s^m / m!. Terms above `order` are dropped, but for `fold` ones,
+    for which polynomials of degree `order` stand that agree with them at nodes.
+    """
+    x, y = augment(path1, **flags), augment(path2, **flags)
+    values = np.array([[static_kernel(a, b) for b in y] for a in x])
+    increments = np.diff(np.diff(values, axis=0), axis=1)
+    table = fold_table(order, fold)
+    one = np.zeros(order + 1, dtype=increments.dtype)
+    one[0] = 1
+    below, left = [one] * increments.shape[1], one
+
+    def opposite(edge: np.ndarray, side: np.ndarray, p: Any) -> np.ndarray:
+        out = np.zeros(order + 1 + fold, dtype=edge.dtype)
+        for m in range(len(out)):
+            for k in range(1, min(m, order) + 1):
+                out[m] += edge[k] * p ** (m - k) / math.factorial(m - k)
+            for k in range(order + 1):
+                out[m] += side[k] * p**m / math.factorial(m + k)
+        folded = out[: order + 1].copy()
+        folded[1:] += (out[order + 1 :] @ table)[1:]
+        return folded
+
+    for row in increments:
+        left = one
+        for j, p in enumerate(row):
+            below[j], left = opposite(below[j], left, p), opposite(left, below[j], p)
+    factorials = np.array([math.factorial(k) for k in range(order + 1)])
+    if not increments.size:
+        return one[0]
+    return ((below[-1] + left) / factorials).sum() / 2

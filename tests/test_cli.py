@@ -9,9 +9,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import arraysig
+from arraysig import cli, files
+from arraysig._core import cuda
 
 LINES = ["arraysig", "Python", "NumPy", "platform", "instruction set", "OpenMP", "processors"]
 EXTRAS = ("matplotlib", "sklearn", "sktime")
@@ -146,6 +149,158 @@ def test_bad_options_get_one_line(arguments: tuple[str, ...], reason: str) -> No
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("python -m arraysig")
     assert reason in done.stderr
+
+
+def gram(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """``python -m arraysig gram``, on the processor."""
+    return command("gram", *map(str, arguments), "--device", "cpu", "--n-jobs", "1")
+
+
+def test_gram(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(2, 3, 5, 2)) / 4, rng.normal(size=(4, 6, 2)) / 4
+    one, two, out = (tmp_path / f"{name}.npy" for name in ("one", "two", "out"))
+    np.save(one, x)
+    np.save(two, y.astype("float32"))
+    done = gram(one, two, out, "--dyadic-order", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{out}: signature kernels of shape (2, 3, 4)\n"
+    expected = arraysig.sig_kernel_gram(x, y.astype("float32").astype(float), 1)
+    np.testing.assert_array_equal(np.load(out), expected)
+    options = ("--time-aug", "--lead-lag", "--end-time", "-0.5", "--normalize")
+    done = gram("--dyadic-order", 0, *options, "--static-kernel", "matern32:0.8", two, out)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = arraysig.sig_kernel_gram(
+        *[y.astype("float32")] * 2,
+        0,
+        static_kernel=arraysig.Matern32Kernel(0.8),
+        time_aug=True,
+        lead_lag=True,
+        end_time=-0.5,
+        normalize=True,
+    )
+    np.testing.assert_array_equal(np.load(out), expected)
+    assert expected.dtype == np.load(out).dtype == np.float32
+    assert sorted(os.listdir(tmp_path)) == ["one.npy", "out.npy", "two.npy"]
+
+
+def test_gram_as_text(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    paths, path = rng.normal(size=(3, 5, 2)) / 4, np.array([[0.0, 0.0], [0.5, 0.25]])
+    np.save(tmp_path / "paths.npy", paths)
+    (tmp_path / "path.csv").write_text("a,b\n0,0\n0.5,0.25\n")
+    out = tmp_path / "out.csv"
+    for source, other in (("paths.npy", path), ("path.csv", path)):
+        files.gram_of_files([str(tmp_path / f) for f in (source, "path.csv")], str(out), 2)
+        x = paths if source == "paths.npy" else path[None]
+        expected = arraysig.sig_kernel_gram(x, other[None], 2)
+        np.testing.assert_array_equal(np.loadtxt(out, delimiter=",", ndmin=2), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "kernel"),
+    [
+        ("linear", arraysig.LinearKernel()),
+        ("scaled-linear", arraysig.ScaledLinearKernel()),
+        ("scaled-linear:0.5", arraysig.ScaledLinearKernel(0.5)),
+        ("rbf:2", arraysig.RBFKernel(2.0)),
+        ("polynomial", arraysig.PolynomialKernel()),
+        ("polynomial:2,0.5,-0.0", arraysig.PolynomialKernel(2.0, 0.5, 0.0)),
+        ("matern12:1e-1", arraysig.Matern12Kernel(0.1)),
+        ("matern32:1", arraysig.Matern32Kernel(1.0)),
+        ("matern52:1", arraysig.Matern52Kernel(1.0)),
+        ("rational-quadratic:1,2", arraysig.RationalQuadraticKernel(1.0, 2.0)),
+    ],
+)
+def test_static_kernels_by_name(text: str, kernel: object) -> None:
+    assert cli._static_kernel(text) == kernel
+
+
+BAD_GRAMS: list[tuple[tuple[str, ...], str]] = [
+    (("one.npy",), "required: OUT"),
+    (("one.npy", "one.npy", "one.npy", "out.npy"), "unrecognized arguments: out.npy"),
+    (("one.npy", "none.npy", "out.npy"), "none.npy: No such file"),
+    (("one.npy", "wide.npy", "out.npy"), "wide.npy: must hold paths of 2 channels, as .* has 3"),
+    (("one.txt", "out.npy"), "one.txt: must end in .npy or .csv"),
+    (("one.npy", "out.txt"), "out.txt: must end in .npy or .csv"),
+    (("one.npy", "wide.npy", "wide.npy"), "wide.npy: is the file that is read"),
+    (("one.npy", "no/out.npy"), "no/out.npy: No such file"),
+    (("one.npy", "out.npy", "--dyadic-order", "-1"), "--dyadic-order: must be a non-negative"),
+    (("one.npy", "out.npy", "--dyadic-order", "61"), "`dyadic_order` must be at most 60"),
+    (("one.npy", "out.npy", "--dyadic-order", "40"), "`dyadic_order` is too large"),
+    (("one.npy", "out.npy", "--end-time", "nan"), "--end-time: must be a finite number"),
+    (("one.npy", "out.npy", "--static-kernel", "gauss"), "must be one of linear, .*, got 'gauss'"),
+    (("one.npy", "out.npy", "--static-kernel", "rbf"), "rbf takes sigma, got 'rbf'"),
+    (("one.npy", "out.npy", "--static-kernel", "rbf:1,2"), "rbf takes sigma, got 'rbf:1,2'"),
+    (("one.npy", "out.npy", "--static-kernel", "linear:1"), "linear takes no numbers, got"),
+    (("one.npy", "out.npy", "--static-kernel", "rbf:x"), "must have numbers .*, got 'rbf:x'"),
+    (("one.npy", "out.npy", "--static-kernel", "rbf:"), "must have numbers .*, got 'rbf:'"),
+    (("one.npy", "out.npy", "--static-kernel", "rbf:0"), "`sigma` must be greater than 0, got 0"),
+    (("many.npy", "out.npy"), "GiB"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD_GRAMS)
+def test_bad_grams_get_one_line(
+    tmp_path: pathlib.Path,
+    arguments: tuple[str, ...],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("one.npy", np.ones((2, 3, 2)))
+    np.save("wide.npy", np.ones((2, 3, 3)))
+    if "many.npy" in arguments:  # 16 MB, of which the matrix would have 32 TB
+        np.save("many.npy", np.zeros((2_000_000, 1, 1)))
+    before = sorted(os.listdir())
+    order = () if "--dyadic-order" in arguments else ("--dyadic-order", "1")
+    try:
+        status: object = cli.main(["gram", *arguments, *order, "--device", "cpu"])
+    except SystemExit as ended:  # argparse's way
+        status = ended.code
+    out, error = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert error.count("\n") == 1
+    assert error.startswith("python -m arraysig")
+    assert re.search(reason, error), error
+    assert sorted(os.listdir()) == before
+
+
+def test_gram_by_way_of_the_gpu(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    # The lines that a GPU would take, with transfers that go nowhere.
+    moved = []
+    monkeypatch.setattr(cuda, "upload", lambda array: moved.append(array.shape) or array)
+    monkeypatch.setattr(cuda, "download", lambda array: moved.append(array.shape) or array)
+    np.save(tmp_path / "in.npy", rng.normal(size=(3, 4, 2)))
+    files.gram_of_files([str(tmp_path / "in.npy")], str(tmp_path / "out.npy"), 0, on_gpu=True)
+    assert moved == [(3, 4, 2), (3, 3)]
+
+
+def test_gram_names_the_missing_cupy() -> None:
+    run = (
+        "from arraysig.cli import main; "
+        "sys.exit(main(['gram', 'in.npy', 'out.npy', '--dyadic-order', '0', '--device', 'cuda']))"
+    )
+    done = without(("cupy",), run)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "CuPy is not installed" in done.stderr
+
+
+@pytest.mark.gpu
+def test_gram_on_the_gpu(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    from arraysig.config import no_gpu
+
+    if no_gpu():
+        pytest.skip(no_gpu())
+    paths = rng.normal(size=(3, 5, 2)) / 4
+    np.save(tmp_path / "in.npy", paths)
+    arguments = (str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), "--dyadic-order", "1")
+    done = command("gram", *arguments, "--device", "cuda")
+    assert done.returncode == 0, done.stderr
+    expected = arraysig.sig_kernel_gram(paths, paths, 1)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-12)
 
 
 def test_version() -> None:

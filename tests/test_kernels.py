@@ -268,6 +268,11 @@ def test_few_long_pairs(lengths: tuple[int, int], dtype: str, rng: np.random.Gen
         many = arraysig.sig_kernel(x, y, order, static_kernel=kernel)
         for count, n_jobs in ((1, 1), (1, 2), (3, 2)):
             few = arraysig.sig_kernel(
+                x[:count], y[:count], order=3, fold=2, static_kernel=kernel, n_jobs=n_jobs
+            )
+            all_ = arraysig.sig_kernel(x, y, order=3, fold=2, static_kernel=kernel)
+            np.testing.assert_allclose(few, all_[:count], rtol=0, atol=2000 * eps)
+            few = arraysig.sig_kernel(
                 x[:count], y[:count], order, static_kernel=kernel, n_jobs=n_jobs
             )
             np.testing.assert_allclose(few, many[:count], rtol=0, atol=2000 * eps)
@@ -302,3 +307,117 @@ def test_long_gradients(rng: np.random.Generator) -> None:
                     values = [arraysig.sig_kernel(x.astype(float), e, order) for e in ends]
                 slope = (values[0] - values[1]) / (2 * step)
                 assert np.sum(gradient * direction) == pytest.approx(slope, abs=max(error, 1e-8))
+
+
+# ---------------------------------------------------------------- polynomial cells
+
+
+GOLDEN_X = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]]) / 4
+GOLDEN_Y = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 2.0], [-1.0, 0.0]]) / 4
+
+
+def test_golden_values(xp: Backend) -> None:
+    x, y = xp.array(GOLDEN_X), xp.array(GOLDEN_Y)
+    for options, expected in (
+        ({"dyadic_order": 0}, 0.755708),
+        ({"dyadic_order": 1}, 0.755479),
+        ({"dyadic_order": 2}, 0.755651),
+        ({"dyadic_order": (1, 3)}, 0.755696),
+        ({"order": 2}, 0.758069),
+        ({"order": 3}, 0.755661),
+        ({"order": 4}, 0.755738),
+        ({"order": 8}, 0.755737),
+        ({"order": 16}, 0.755737),
+        ({"dyadic_order": 1, "time_aug": True}, 1.917018),
+        ({"dyadic_order": 1, "lead_lag": True}, 0.603537),
+        ({"dyadic_order": 1, "normalize": True}, 0.530847),
+        ({"dyadic_order": 1, "static_kernel": arraysig.RBFKernel(1.0)}, 0.780331),
+        ({"dyadic_order": 1, "static_kernel": arraysig.PolynomialKernel()}, 0.315890),
+        ({"dyadic_order": 1, "static_kernel": arraysig.Matern12Kernel(1.0)}, 0.876027),
+        ({"dyadic_order": 1, "static_kernel": arraysig.Matern32Kernel(1.0)}, 0.839902),
+        ({"dyadic_order": 1, "static_kernel": arraysig.Matern52Kernel(1.0)}, 0.832342),
+        (
+            {"dyadic_order": 1, "static_kernel": arraysig.RationalQuadraticKernel(0.8, 1.5)},
+            0.838458,
+        ),
+    ):
+        assert float(arraysig.sig_kernel(x, y, **options)) == pytest.approx(expected, abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("order", "fold"), [(2, 0), (3, 0), (6, 0), (7, 0), (20, 0), (2, 2), (3, 2), (4, 2), (9, 1)]
+)
+def test_polynomial_gram_matrices(
+    xp: Backend, order: int, fold: int, rng: np.random.Generator
+) -> None:
+    x, y = walks(rng, 3, 6, 2), walks(rng, 2, 5, 2)
+    for kernel in (arraysig.LinearKernel(), arraysig.PolynomialKernel(2.0, 0.5, 0.3)):
+        options: Any = {"order": order, "fold": fold, "static_kernel": kernel}
+        got = arraysig.sig_kernel_gram(xp.array(x), xp.array(y), **options)
+        expected = [
+            [reference.polynomial_kernel(a, b, order, fold, definition(kernel)) for b in y]
+            for a in x
+        ]
+        np.testing.assert_allclose(xp.numpy(got), expected, rtol=1e-12)
+        same = arraysig.sig_kernel_gram(*[xp.array(x)] * 2, **options)
+        other = arraysig.sig_kernel_gram(xp.array(x), xp.array(x), **options)
+        np.testing.assert_allclose(xp.numpy(same), xp.numpy(other), rtol=1e-12)
+
+
+def test_orders_converge(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = xp.array(walks(rng, 4, 30, 2)), xp.array(walks(rng, 4, 30, 2))
+    exact = xp.numpy(arraysig.sig_kernel(x, y, order=20))
+
+    def error(**options: Any) -> float:
+        return float(np.max(np.abs(xp.numpy(arraysig.sig_kernel(x, y, **options)) - exact)))
+
+    plain = [error(order=order) for order in (2, 3, 4, 6, 8)]
+    folded = [error(order=order, fold=2) for order in (2, 3, 4, 6)]
+    assert all(a > b for a, b in itertools.pairwise(plain))
+    assert all(20 * f < p for f, p in zip(folded, plain, strict=False))
+    assert folded[-1] < 1e-12
+
+
+def test_auto_meets_its_tolerance(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = walks(rng, 4, 40, 3), walks(rng, 4, 30, 3)
+    exact = arraysig.sig_kernel(x, y, order=24)
+    for scale, tol in ((1, 1e-3), (1, 1e-6), (1, 1e-11), (2, 1e-6), (3, 1e-9)):
+        a, b = xp.array(scale * x), xp.array(scale * y)
+        exact = arraysig.sig_kernel(scale * x, scale * y, order=32)
+        for options in ({"tol": tol}, {"tol": tol, "method": "auto"}):
+            got = xp.numpy(arraysig.sig_kernel(a, b, **options))
+            assert np.max(np.abs(got - exact) / np.maximum(1, np.abs(exact))) < tol
+    left, right = arraysig.sig_kernel_backprop(xp.array(np.ones(4)), a, b, tol=1e-9)
+    assert right is None
+    wanted, _ = arraysig.sig_kernel_backprop(np.ones(4), 3 * x, 3 * y, order=32)
+    np.testing.assert_allclose(xp.numpy(left), wanted, rtol=1e-6, atol=1e-6)
+    single = arraysig.sig_kernel(xp.array(x.astype("f")), xp.array(y.astype("f")))
+    exact = arraysig.sig_kernel(x, y, order=32)
+    np.testing.assert_allclose(xp.numpy(single), exact, rtol=3e-5, atol=3e-5)
+
+
+def test_auto_in_torch(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    x, y = (torch.from_numpy(walks(rng, 2, 5, 2)).requires_grad_() for _ in range(2))
+    assert torch.autograd.gradcheck(lambda a, b: arraysig.sig_kernel(a, b, tol=1e-9), (x, y))
+    assert torch.autograd.gradcheck(
+        lambda a, b: arraysig.sig_kernel_gram(a, b, tol=1e-9, normalize=True), (x, y)
+    )
+    compiled = torch.compile(lambda a: arraysig.sig_kernel(a, a), fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match="sig_kernel: method 'auto' looks at values"):
+        compiled(x.detach())
+
+
+def test_auto_leaves_bad_paths_alone(xp: Backend, rng: np.random.Generator) -> None:
+    x = walks(rng, 3, 5, 2)
+    x[1, 2] = np.nan
+    got = xp.numpy(arraysig.sig_kernel(xp.array(x), xp.array(x)))
+    assert np.isnan(got).tolist() == [False, True, False]
+
+
+def test_long_polynomial_gradients(rng: np.random.Generator) -> None:
+    x, y = walks(rng, 700, 2), walks(rng, 600, 2)
+    left, _ = arraysig.sig_kernel_backprop(np.ones(()), x, y, order=3, fold=2)
+    direction, step = walks(rng, *x.shape), 1e-5
+    ends = [arraysig.sig_kernel(x + s * direction, y, order=3, fold=2) for s in (step, -step)]
+    assert np.sum(left * direction) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-8)

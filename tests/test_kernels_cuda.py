@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from arraysig._ops import kernels_cuda
-from arraysig._ops.kernels import sig_kernel, sig_kernel_vjp
+from arraysig._ops.kernels import differences as sig_kernel
+from arraysig._ops.kernels import differences_vjp as sig_kernel_vjp
 
 from . import reference
 from .emulator import emulated, sanitizer_environment

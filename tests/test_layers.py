@@ -27,15 +27,17 @@ ORDER = [
     "algebra",
     "static_kernels",
     "kernels",
+    "metrics",
     "files",
     "config",
     "demo",
     "cli",
     "__main__",
 ]
-#: Modules of _core that public modules may use; config also asks the backends for their versions.
+#: Modules of _core that public modules may use; config also asks the backends for their versions,
+#: demo and files move arrays to a GPU.
 VOCABULARY = {"check", "namespace", "docs", "tables"}
-REPORTERS = {"config", "demo"}
+REPORTERS = {"config", "demo", "files"}
 
 
 def imports(path: pathlib.Path) -> list[str]:

@@ -115,6 +115,17 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         attrs = (*orders, kind, 1.0, 2.0, 3.0, False, 1)
         yield "sig_kernel", Case(paths, attrs)
         yield "sig_kernel_vjp", Case(((1, count, 32), *paths), attrs)
+    cells = (
+        *[(order, 0, 0, 16, (32, 1000)) for order in (1, 3, 4, 6, 8, 12, 64)],
+        *[(order, 2, 1, 8, (32, 1000)) for order in (2, 4, 8, 16)],
+        *[(order, 2, 6, 2, (1, 10_000)) for order in (1, 8, 16)],
+        (4, 0, 5, 20, (100_000, 2)),
+    )
+    for order, fold, kind, channels, (count, length) in cells:
+        paths = ((1, count, length, channels), (1, 32, 1000, channels))
+        attrs = (order, fold, kind, 1.0, 2.0, 3.0, False, 1)
+        yield "sig_kernel_polynomial", Case(paths, attrs)
+        yield "sig_kernel_polynomial_vjp", Case(((1, count, 32), *paths), attrs)
 
 
 def grid() -> dict[str, list[Case]]:

@@ -11,6 +11,9 @@ import arraysig
 
 FUNCTIONS = [name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))]
 SIGNATURES = {
+    "expected_sig_score": "(sample1, sample2, dyadic_order=None, *, method=None, order=None, "
+    "fold=0, tol=1e-06, lam=1.0, static_kernel=None, time_aug=False, lead_lag=False, "
+    "end_time=1.0, n_jobs=1, max_batch=-1)",
     "extract_sig_coef": "(sig, words, dimension, *, time_aug=False, lead_lag=False, "
     "scalar_term=False)",
     "idx_to_word": "(idx, alphabet_size, *, scalar_term=False)",
@@ -36,16 +39,25 @@ SIGNATURES = {
     "sig_join": "(sig, displacement, dimension, degree, *, prepend=False, n_jobs=1)",
     "sig_join_backprop": "(d_out, sig, displacement, dimension, degree, *, prepend=False, "
     "n_jobs=1)",
-    "sig_kernel": "(path1, path2, dyadic_order, *, static_kernel=None, time_aug=False, "
-    "lead_lag=False, end_time=1.0, n_jobs=1, normalize=False)",
-    "sig_kernel_backprop": "(derivs, path1, path2, dyadic_order, *, static_kernel=None, "
-    "time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1)",
-    "sig_kernel_gram": "(path1, path2, dyadic_order, *, static_kernel=None, time_aug=False, "
-    "lead_lag=False, end_time=1.0, n_jobs=1, normalize=False, max_batch=-1)",
-    "sig_kernel_gram_backprop": "(derivs, path1, path2, dyadic_order, *, static_kernel=None, "
-    "time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1, "
-    "max_batch=-1)",
+    "sig_kernel": "(path1, path2, dyadic_order=None, *, method=None, order=None, fold=0, "
+    "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
+    "normalize=False)",
+    "sig_kernel_backprop": "(derivs, path1, path2, dyadic_order=None, *, method=None, "
+    "order=None, fold=0, tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, "
+    "end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1)",
+    "sig_kernel_gram": "(path1, path2, dyadic_order=None, *, method=None, order=None, fold=0, "
+    "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
+    "normalize=False, max_batch=-1)",
+    "sig_kernel_gram_backprop": "(derivs, path1, path2, dyadic_order=None, *, method=None, "
+    "order=None, fold=0, tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, "
+    "end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1, max_batch=-1)",
     "sig_length": "(dimension, degree, *, time_aug=False, lead_lag=False, scalar_term=False)",
+    "sig_mmd": "(sample1, sample2, dyadic_order=None, *, method=None, order=None, fold=0, "
+    "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
+    "max_batch=-1)",
+    "sig_score": "(sample, y, dyadic_order=None, *, method=None, order=None, fold=0, tol=1e-06, "
+    "lam=1.0, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
+    "max_batch=-1)",
     "transform_path": "(path, *, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1)",
     "transform_path_backprop": "(derivs, *, time_aug=False, lead_lag=False, n_jobs=1)",
     "word_to_idx": "(word, alphabet_size, *, scalar_term=False)",

@@ -97,7 +97,8 @@ def _unlike(case: Case) -> bool:
         "sig_join[d=3,N=3,prepend]",
         "sig_inverse[d=3,N=3]",
         "linear_sig[d=2,N=4,scalar_term]",
-        "sig_kernel[d=1,orders=(1, 2),ScaledLinearKernel(scale=0.3),time_aug,end_time]",
+        "sig_kernel[d=1,dyadic_order=(1, 2),ScaledLinearKernel(scale=0.3),time_aug,end_time]",
+        "sig_kernel[d=2,order=3,fold=0,ScaledLinearKernel(scale=0.3)]",
     }
 
 
@@ -210,6 +211,14 @@ OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, True, 1.5, 1),
     "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, False, True, 1.0, 1),
     "sig_kernel": lambda a: (a(2, 3, 4, 2), a(2, 2, 5, 2), 1, 0, 1, 0.5, 0.0, 0.0, False, 1),
+    "sig_kernel_polynomial": lambda a: (
+        *(a(3, 4, 2), a(2, 5, 2), 3, 2),
+        *(0, 1.0, 0.0, 0.0, False, 1),
+    ),
+    "sig_kernel_polynomial_vjp": lambda a: (
+        *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2), 2, 0),
+        *(1, 0.5, 0.0, 0.0, False, 1),
+    ),
     "sig_kernel_vjp": lambda a: (
         *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2)),
         *(0, 1, 0, 1.0, 0.0, 0.0, False, 1),

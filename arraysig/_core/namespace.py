@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -89,6 +90,36 @@ def records_gradient(array: Any) -> bool:
 def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     """Arrays side by side along an axis; differentiable in Torch."""
     return _functions(arrays[0]).concat(list(arrays), axis)
+
+
+def compiling() -> bool:
+    """Whether Torch's compiler is tracing, so that values can not be looked at."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.compiler.is_compiling())
+
+
+def detached(array: Any) -> Any:
+    """`array` as a constant."""
+    return array.detach() if library(array) == "torch" else array
+
+
+def machine_epsilon(array: Any) -> float:
+    """Distance from 1 to the next number of the floating dtype of `array`."""
+    return float(np.finfo(dtype_name(array)).eps)
+
+
+def largest_change(new: Any, old: Any) -> float:
+    """Largest difference, relative where values exceed 1; NaN in both places is none.
+
+    On a GPU this waits for the values.
+    """
+    if math.prod(new.shape) == 0:
+        return 0.0
+    xp = _functions(new)
+    with np.errstate(invalid="ignore", over="ignore"):
+        change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
+    change = xp.where(xp.isnan(new) & xp.isnan(old), xp.zeros_like(change), change)
+    return float(xp.max(change))
 
 
 def square_root(array: Any) -> Any:

@@ -1,21 +1,13 @@
-/* What the signature kernel and its gradient share: one warp on a strip of the grid of a pair.
+/* What signature kernels and their gradients share: one warp on a strip of the grid of a pair.
  *
  * Increments p(i, j) of the static kernel between neighbouring points x_i, x_i+1 and y_j, y_j+1; a
- * cell of them is 2^order1 x 2^order2 cells of the grid, of p = increment / 2^(order1 + order2):
+ * cell of them is 2^order1 x 2^order2 cells of the grid, of p = increment / 2^(order1 + order2).
+ * Cells are those of differences.cuh or of polynomial.cuh.
  *
- *     K = 1 on the first row and column; with a = p/2 + p^2/12, b = p^2/12,
- *     K(i+1, j+1) = (K(i+1, j) + K(i, j+1)) (1 + a) - K(i, j) (1 - b)
- *
- * in terms of h = K(i, j+1) - K(i, j), without which float loses three digits:
- *
- *     h' = h + a (h + K(i+1, j)) + (a + b) K(i, j),   K(i+1, j+1) = K(i+1, j) + h'
- *
- * where a factor 1 + a would be rounded alike in all cells of an increment, and errors add up.
- *
- * A lane owns ROWS rows of the grid, a warp a strip of 32 ROWS. In one step a lane does COLUMNS
- * columns of the grid, all of one increment; in step s of the strip lane l does columns number
- * j = s - l (if there are), so that h comes from the lane above by a shuffle. STEPS steps are a
- * phase. Rows behind the last one have p = 0: they copy the row above.
+ * A lane owns ROWS rows of the grid, a warp a strip of 32 ROWS. In one step a lane does columns of
+ * the grid that are all of one increment; in step s of the strip lane l does columns number
+ * j = s - l (if there are), so that it gets COLUMNS numbers from the lane above by shuffles. STEPS
+ * steps are a phase. Rows behind the last one have p = 0: they copy the row above.
  *
  * Increments of a phase are in `tile`, shared memory in which every lane has its own column.
  *
@@ -24,8 +16,9 @@
  *   BLOCK      channels at a time: CHANNELS, if that is not 0
  *   ROWS       a power of two
  *   ROW_ORDER  log2 of the lane's rows that are of one increment: min(order1, log2 ROWS)
- *   COLUMNS    at most 2^order2; `split` is log2 of the steps that an increment takes
+ *   COLUMNS    numbers that a row hands to the next one in a step
  *   STEPS
+ * `split` is log2 of the steps that an increment takes.
  */
 #include "static_kernel.cuh"
 
@@ -193,87 +186,6 @@ AS_FN void increments(const Pair &pair, const REAL *z, REAL *p, i64 j)
             for (int b = 0; b < COARSE; b++)
                 p[(t * COARSE + b) * 32] =
                     ((right[b + 1] - right[b]) - (left[b + 1] - left[b])) * pair.scale;
-        }
-    }
-}
-
-/* What a lane knows of K: the last column of its rows, and of the row above, and h of its last row
- * in the last step. */
-struct Front {
-    REAL left[ROWS], corner, bottom[COLUMNS];
-};
-
-AS_FN void start(Front &f)
-{
-#pragma unroll
-    for (int r = 0; r < ROWS; r++)
-        f.left[r] = 1;
-    f.corner = 1;
-#pragma unroll
-    for (int q = 0; q < COLUMNS; q++)
-        f.bottom[q] = 0;
-}
-
-/* a and b of the increments of a step. */
-struct Cell {
-    REAL p[COARSE], a[COARSE], b[COARSE];
-};
-
-AS_FN Cell cell_of(const REAL *p)
-{
-    Cell cell;
-#pragma unroll
-    for (int i = 0; i < COARSE; i++) {
-        cell.p[i] = p[i * 32];
-        cell.b[i] = cell.p[i] * cell.p[i] * REAL(1. / 12);
-        cell.a[i] = REAL(0.5) * cell.p[i] + cell.b[i];
-    }
-    return cell;
-}
-
-/* A phase: `above` has h of the row above the strip, `below` gets that of its last row, both
- * (STEPS, COLUMNS) for the columns of the first and of the last lane. With KEEP, `keep` gets for
- * every column of the grid K on its left side, in ROWS + 1 rows. */
-template <bool KEEP>
-AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const REAL *above, REAL *below,
-                         i64 j, int lane, REAL *keep)
-{
-    const Window window = window_of(pair, j);
-#pragma unroll 1
-    for (int t = 0; t < STEPS; t++) {
-        REAL top[COLUMNS];
-#pragma unroll
-        for (int q = 0; q < COLUMNS; q++) {
-            top[q] = __shfl_up_sync(FULL, f.bottom[q], 1);
-            if (lane == 0)
-                top[q] = above[t * COLUMNS + q];
-        }
-        if (window.from <= t && t < window.to) {
-            const Cell cell = cell_of(p + t * COARSE * 32);
-#pragma unroll
-            for (int q = 0; q < COLUMNS; q++) {
-                REAL *to = KEEP ? keep + (t * COLUMNS + q) * (ROWS + 1) * 32 : keep;
-                REAL h = top[q], d = f.corner;
-                if constexpr (KEEP)
-                    to[0] = d;
-                f.corner = d + h;
-#pragma unroll
-                for (int r = 0; r < ROWS; r++) {
-                    const REAL a = cell.a[r >> ROW_ORDER], b = cell.b[r >> ROW_ORDER];
-                    const REAL l = f.left[r];
-                    if constexpr (KEEP)
-                        to[(r + 1) * 32] = l;
-                    h = a * (h + l) + (h + (a + b) * d);
-                    f.left[r] = l + h;
-                    d = l;
-                }
-                f.bottom[q] = h;
-            }
-        }
-        if (!KEEP && lane == 31) {
-#pragma unroll
-            for (int q = 0; q < COLUMNS; q++)
-                below[t * COLUMNS + q] = f.bottom[q];
         }
     }
 }

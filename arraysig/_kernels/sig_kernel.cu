@@ -1,4 +1,4 @@
-/* Signature kernels of all pairs of two sets of paths: goursat.cuh.
+/* Signature kernels of all pairs of two sets of paths: differences.cuh.
  *
  *   sig_kernel       path1 (groups, count1, length1, channels), path2 (groups, count2, length2,
  *                    channels) -> out (groups, count1, count2), for pairs number `first` to first +
@@ -11,7 +11,7 @@
  *
  * Macros: see goursat.cuh.
  */
-#include "goursat.cuh"
+#include "differences.cuh"
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     sig_kernel(const REAL *__restrict__ path1, const REAL *__restrict__ path2,

@@ -10,49 +10,74 @@ import math
 from typing import Any
 
 from .._core.op import Op, Plan, Shape, Spec
-from . import kernels_cuda
+from . import kernels_cuda, polynomial_cuda
 
 
-def _plan(path1: Shape, path2: Shape, order1: int, order2: int, *attrs: Any) -> Plan:
+def _plan(path1: Shape, path2: Shape, cells: int, work: int) -> Plan:
+    """`cells` in an increment of the static kernel, and multiply-adds in a cell."""
     *groups, count1, length1, channels = path1
     count2, length2 = path2[-3], path2[-2]
-    cells = ((length1 - 1) << order1) * ((length2 - 1) << order2)
-    pairs = math.prod(groups) * count1 * count2
-    ints = (math.prod(groups), count1, count2, length1, length2, channels)
-    work = pairs * (4 * cells + length1 * length2 * (channels + 8))
-    return Plan((Spec((*groups, count1, count2)),), ints, work)
+    count = math.prod(groups)
+    increments = count * count1 * count2 * length1 * length2
+    ints = (count, count1, count2, length1, length2, channels)
+    return Plan(
+        (Spec((*groups, count1, count2)),), ints, increments * (work * cells + channels + 8)
+    )
 
 
-def _plan_vjp(grad: Shape, path1: Shape, path2: Shape, *attrs: Any) -> Plan:
-    forward = _plan(path1, path2, *attrs)
-    return Plan((Spec(tuple(path1)), Spec(tuple(path2))), forward.ints, 4 * forward.work)
+def _plan_vjp(plan: Any) -> Any:
+    """The plan of the gradient of an op."""
+
+    def plan_vjp(grad: Shape, path1: Shape, path2: Shape, *attrs: Any) -> Plan:
+        forward = plan(path1, path2, *attrs)
+        return Plan((Spec(tuple(path1)), Spec(tuple(path2))), forward.ints, 4 * forward.work)
+
+    return plan_vjp
 
 
-def _vjp(saved: Any, grads: Any, *attrs: Any) -> Any:
-    return sig_kernel_vjp(grads[0], *saved, *attrs)
+def _plan_differences(path1: Shape, path2: Shape, order1: int, order2: int, *attrs: Any) -> Plan:
+    return _plan(path1, path2, 1 << (order1 + order2), 4)
 
 
-#: Dyadic orders of both paths; number and parameters of the static kernel (static_kernels.py);
+def _plan_polynomial(path1: Shape, path2: Shape, order: int, fold: int, *attrs: Any) -> Plan:
+    return _plan(path1, path2, 1, 3 * (order + fold + 1) ** 2)
+
+
+#: Number and parameters of the static kernel (static_kernels.py);
 #: whether both arrays are the same, so that pairs i <= j do, and of both gradients only the sum
 #: is right.
-_ATTRS = (
-    "int order1, int order2, int static_kernel, float p0, float p1, float p2, bool symmetric, "
-    "int n_jobs"
-)
+_REST = "int static_kernel, float p0, float p1, float p2, bool symmetric, int n_jobs"
 
-sig_kernel_vjp: Op = Op(
+differences_vjp: Op = Op(
     "sig_kernel_vjp",
-    f"(Tensor grad, Tensor path1, Tensor path2, {_ATTRS})",
-    _plan_vjp,
+    f"(Tensor grad, Tensor path1, Tensor path2, int order1, int order2, {_REST})",
+    _plan_vjp(_plan_differences),
     kernels_cuda.launch_vjp,
     outputs=2,
     function="sig_kernel_backprop",
 )
-sig_kernel: Op = Op(
+differences: Op = Op(
     "sig_kernel",
-    f"(Tensor path1, Tensor path2, {_ATTRS})",
-    _plan,
+    f"(Tensor path1, Tensor path2, int order1, int order2, {_REST})",
+    _plan_differences,
     kernels_cuda.launch,
     saves=("path1", "path2"),
-    vjp=_vjp,
+    vjp=lambda saved, grads, *attrs: differences_vjp(grads[0], *saved, *attrs),
+)
+polynomial_vjp: Op = Op(
+    "sig_kernel_polynomial_vjp",
+    f"(Tensor grad, Tensor path1, Tensor path2, int order, int fold, {_REST})",
+    _plan_vjp(_plan_polynomial),
+    polynomial_cuda.launch_vjp,
+    outputs=2,
+    function="sig_kernel_backprop",
+)
+polynomial: Op = Op(
+    "sig_kernel_polynomial",
+    f"(Tensor path1, Tensor path2, int order, int fold, {_REST})",
+    _plan_polynomial,
+    polynomial_cuda.launch,
+    saves=("path1", "path2"),
+    vjp=lambda saved, grads, *attrs: polynomial_vjp(grads[0], *saved, *attrs),
+    function="sig_kernel",
 )

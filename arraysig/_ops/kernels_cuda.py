@@ -75,6 +75,12 @@ class Call(NamedTuple):
         """Whether a path has no increments, or there are no pairs."""
         return min(self.length1, self.length2) < 2 or not self.pairs
 
+    @property
+    def path_points(self) -> tuple[int, int]:
+        """Points of all paths of both sets."""
+        points1 = self.groups * self.count1 * self.length1
+        return points1, self.groups * self.count2 * self.length2
+
     def strip(self, rows: int, coarse: int, cells: int, held: int, block: int) -> Strip:
         """The strips for lanes with at most `rows` rows and `coarse` increments.
 
@@ -118,31 +124,37 @@ class Call(NamedTuple):
         return (*sizes, self.order1, strip.split, *parameters, power, scale, int(self.symmetric))
 
 
-def _fill(gpu: Any, out: Any, size: int, value: float) -> None:
+def fill(gpu: Any, out: Any, size: int, value: float) -> None:
+    """Write `value`, `size` times."""
     blocks = min(-(-size // 256), 32 * gpu.processors)
     source = gpu.source("sig_kernel_fill.cu")
     gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
 
 
-def _warps(gpu: Any, pairs: int, strips: int, shared: int) -> int:
+def warps_of(gpu: Any, pairs: int, strips: int, shared: int) -> int:
     """Warps of a block, each with `shared` bytes: more than one where there are few pairs."""
     wanted = -(-4 * _PER_SCHEDULER * gpu.processors // pairs)
     return int(max(1, min(wanted, strips, _WARPS, gpu.shared_memory // shared)))
+
+
+def pairs_of_a_launch(pairs: int, size: int) -> int:
+    """How many of `pairs` have room at a time, where each has `size` bytes of scratch memory."""
+    return min(pairs, _GRID, max(1, _BYTES // max(1, size)))
 
 
 def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Signature kernels."""
     call = Call._make((*plan.ints, *attrs))
     if call.constant:
-        _fill(gpu, outs[0], call.pairs, 1.0)
+        fill(gpu, outs[0], call.pairs, 1.0)
         return
     size = gpu.itemsize
     strip = call.strip(128 // size, 4, 16 * min(4, 1 << call.order2), 320 // size, 8)
     entries = strip.steps + strip.points - strip.coarse
     shared = size * (entries * strip.points * 32 + 2 * strip.steps * strip.columns)
     row = strip.width if strip.strips > 1 else 0
-    most = min(call.pairs, _GRID, max(1, _BYTES // max(1, row * size)))
-    warps = _warps(gpu, min(call.active, most), strip.strips, shared)
+    most = pairs_of_a_launch(call.pairs, row * size)
+    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
     rows = gpu.scratch((most * row,)) if row else None
     source = gpu.source("sig_kernel.cu", **call.macros(strip))
     args = call.args(gpu, strip)
@@ -153,14 +165,28 @@ def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
         )
 
 
+def launch_sums(
+    gpu: Any, source: Any, call: Call, strip: Strip, grads: Any, outs: Any, first: int, pairs: int
+) -> None:
+    """Add the gradients of the pairs of a launch (goursat_vjp.cuh)."""
+    linear = call.static_kernel == 0
+    factor = gpu.real(call.p0 * 0.5 ** (call.order1 + call.order2) if linear else 1.0)
+    rest = (
+        (call.length1, call.channels, call.order1, strip.strips, factor, int(call.symmetric)),
+        (call.length2, call.channels, int(call.symmetric)),
+    )
+    for i, points in enumerate(call.path_points):
+        blocks = min(-(-points * call.channels // 256), 32 * gpu.processors)
+        args = grads[i], outs[i], first, pairs, call.count1, call.count2, *rest[i]
+        gpu.launch(source, f"sig_kernel_sum{i + 1}", (blocks,), (256,), args)
+
+
 def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Their gradients."""
     call = Call._make((*plan.ints, *attrs))
-    points1 = call.groups * call.count1 * call.length1
-    points2 = call.groups * call.count2 * call.length2
     if call.constant:
-        _fill(gpu, outs[0], points1 * call.channels, 0.0)
-        _fill(gpu, outs[1], points2 * call.channels, 0.0)
+        for out, points in zip(outs, call.path_points, strict=True):
+            fill(gpu, out, points * call.channels, 0.0)
         return
     strip = call.strip(32 // gpu.itemsize, 16 // gpu.itemsize, 16, 160 // gpu.itemsize, 4)
     linear = call.static_kernel == 0
@@ -174,15 +200,13 @@ def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     grads2 = (call.length2 - linear) * call.channels
     row = strip.strips * strip.width
     front = strip.phases * (strip.rows + 1 + strip.columns) * 32
-    warps = _warps(gpu, call.active, strip.strips, shared)
+    warps = warps_of(gpu, call.active, strip.strips, shared)
     size = (grads1 + grads2 + row + warps * front) * gpu.itemsize
-    most = min(call.pairs, max(1, _BYTES // size))
+    most = pairs_of_a_launch(call.pairs, size)
     room = [gpu.scratch((most * numbers,)) for numbers in (grads1, grads2, row, warps * front)]
 
     source = gpu.source("sig_kernel_vjp.cu", **call.macros(strip))
     args = call.args(gpu, strip)
-    factor = gpu.real(call.p0 * 0.5 ** (call.order1 + call.order2) if linear else 1.0)
-    counts = call.count1, call.count2
     for first in range(0, call.pairs, most):
         pairs = min(most, call.pairs - first)
         gpu.launch(
@@ -193,23 +217,4 @@ def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
             (*ins, *room, first, *args),
             warps * shared,
         )
-        blocks = [
-            min(-(-points * call.channels // 256), 32 * gpu.processors)
-            for points in (points1, points2)
-        ]
-        rest = call.length1, call.channels, call.order1, strip.strips, factor, int(call.symmetric)
-        gpu.launch(
-            source,
-            "sig_kernel_sum1",
-            (blocks[0],),
-            (256,),
-            (room[0], outs[0], first, pairs, *counts, *rest),
-        )
-        sizes = call.length2, call.channels, int(call.symmetric)
-        gpu.launch(
-            source,
-            "sig_kernel_sum2",
-            (blocks[1],),
-            (256,),
-            (room[1], outs[1], first, pairs, *counts, *sizes),
-        )
+        launch_sums(gpu, source, call, strip, room[:2], outs, first, pairs)

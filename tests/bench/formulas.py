@@ -24,6 +24,8 @@ DEFINITIONS = {
     "sig_kernel_fmas": "per increment of two segments d for the inner product and 3 for what the "
     "scheme needs of it, per cell of the refined grid 4; with RBF, instead of d, 2 d and 20 per "
     "pair of points; gradients three times as many",
+    "sig_kernel_polynomial_fmas": "of order M: per increment d for the inner product and "
+    "3 M^2 + 4 M for both edges of the cell",
     "gcells": "10^9 cells of refined grids per second",
     "bytes": "every input that the result depends on read once, the result written once",
     "ratio": "time of the peer by time of arraysig, each the minimum of its repetitions",
@@ -193,6 +195,16 @@ def sig_kernel_gram_flops(paths: int, length: int, d: int, order: int) -> int:
 def sig_kernel_gram_rbf_flops(paths: int, length: int, d: int, order: int) -> int:
     """Useful floating point operations of a Gram matrix with an RBF kernel."""
     return sig_kernel_gram_flops(paths, length, 2 * d + 20, order)
+
+
+def sig_kernel_gram_polynomial_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of a Gram matrix by polynomial cells."""
+    return int(2 * paths**2 * (length - 1) ** 2 * (d + 3 * order**2 + 4 * order))
+
+
+def sig_kernel_gram_backprop_polynomial_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of both gradients by polynomial cells."""
+    return 3 * sig_kernel_gram_polynomial_flops(paths, length, d, order)
 
 
 def sig_kernel_gram_backprop_flops(paths: int, length: int, d: int, order: int) -> int:

@@ -232,6 +232,17 @@ def _gram(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
     return lib.sig_kernel_gram(a["x"], a["y"], dyadic_order=cell[3], n_jobs=n_jobs, **options)
 
 
+def _gram_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
+    options = {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
+    return lib.sig_kernel_gram(a["x"], a["y"], **options)
+
+
+def _gram_backprop_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
+    options = {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
+    options |= {"left_deriv": True, "right_deriv": True}
+    return lib.sig_kernel_gram_backprop(a["gram"], a["x"], a["y"], **options)[0]
+
+
 def _gram_backprop(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
     """Both gradients are wanted; the first one is compared."""
     options |= {"left_deriv": True, "right_deriv": True, "n_jobs": n_jobs}
@@ -255,6 +266,11 @@ _GRAMS: dict[str, Any] = _KERNELS | {
 }
 _GRAM_CELLS = tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (0, 1, 2))
 _GRAM_BACKPROP_CELLS = tuple((32, 200, d, order) for d in (2, 4, 16) for order in (0, 1))
+_POLYNOMIAL: dict[str, Any] = _GRAMS | {
+    "quick": ((9, 30, 2, 3),),
+    "tiny": (2, 3, 2, 2),
+    "grid_cells": lambda paths, length, d, order: paths**2 * (length - 1) ** 2,
+}
 _GRAM_BARS = {("avx512", "float32"): Bar(20, 8), ("avx512", "float64"): Bar(14, 6)}
 
 
@@ -423,6 +439,22 @@ ROWS: tuple[Row, ...] = (
         cells=_GRAM_CELLS,
         bars=_GRAM_BARS,
         **_GRAMS,
+    ),
+    _row(
+        "sig_kernel_gram[polynomial]",
+        _paths("x", "y"),
+        _gram_polynomial,
+        cells=tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (3, 6)),
+        bars=_GRAM_BARS,
+        **_POLYNOMIAL,
+    ),
+    _row(
+        "sig_kernel_gram_backprop[polynomial]",
+        _paths("x", "y", "gram"),
+        _gram_backprop_polynomial,
+        cells=((32, 200, 4, 3), (32, 200, 4, 6)),
+        bars=_bars(Bar(20, 8)),
+        **_POLYNOMIAL,
     ),
     _row(
         "sig_kernel_gram_backprop",

@@ -1,0 +1,176 @@
+/* Cells of signature kernels whose edges are polynomials, on strips of goursat.cuh.
+ *
+ * An edge is k(s) = sum_m A[m] s^m / m!, m = 0 ... ORDER, with s in [0, 1] along the edge. Of a
+ * cell of increment p, with A on the lower edge (along the second path) and B on the left one,
+ *
+ *     A'[m] = sum_{1 <= k <= m} A[k] p^(m-k) / (m-k)! + p^m sum_{k >= 0} B[k] / (m+k)!
+ *
+ * on the upper edge, and B' on the right one with A and B swapped; A = 1 on the first row, B = 1 on
+ * the first column. Of m = ORDER + 1 + e, e < FOLD, row e of FOLDED times A'[m] is added to A'[1],
+ * ..., A'[ORDER]. The value of the pair is the mean of both edges of the last cell at their ends.
+ *
+ * A step is one column of cells; it hands A down, and a lane keeps B of its rows.
+ *
+ * Macros: see goursat.cuh, with ROW_ORDER = 0 and COLUMNS = ORDER + 1; and
+ *   ORDER, FOLD
+ *   FACTORIALS    u^n / n! for n = 0 ... 2 ORDER + FOLD, separated by commas
+ *   UNIT          u. Numbers are A[m] / u^m and p / u^2, in which everything above holds with
+ *                 u^n / n! for 1 / n!; 1 unless float had too few exponents
+ *   FOLDED        FOLD rows of ORDER + 1 numbers, separated by commas, which begin with 0
+ *   IN_REGISTERS  whether the numbers of a lane are; else ROWS = 1
+ */
+#include "goursat.cuh"
+
+constexpr int TERMS = ORDER + 1, ALL = TERMS + FOLD;
+
+#if IN_REGISTERS /* which takes all loops unrolled, early: a count would be heeded too late */
+#define OUTER_LOOP _Pragma("unroll")
+#define INNER_LOOP _Pragma("unroll")
+#else
+#define OUTER_LOOP _Pragma("unroll 1")
+#define INNER_LOOP _Pragma("unroll 4")
+#endif
+
+/* Numbers of a lane in memory: where they begin. */
+constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + ALL;
+constexpr int AT_POWERS = AT_Y + ALL, AT_U = AT_POWERS + ALL, AT_V = AT_U + ALL;
+constexpr int AT_KEEP = AT_V + ALL;
+
+__constant__ const REAL factorials[] = {FACTORIALS};
+#if FOLD
+__constant__ const REAL folded[] = {FOLDED};
+#endif
+
+/* `N` numbers of a lane. */
+template <int N> struct Numbers {
+#if IN_REGISTERS
+    REAL values[N];
+    __device__ __forceinline__ void place(REAL *, int) {}
+    __device__ __forceinline__ REAL &operator[](int i) { return values[i]; }
+#else
+    REAL *values;
+    __device__ __forceinline__ void place(REAL *room, int at) { values = room + at * 32; }
+    __device__ __forceinline__ REAL &operator[](int i) { return values[i * 32]; }
+#endif
+};
+
+/* What a lane knows: A above its last row, in the last step, and B on the right of its rows. */
+struct Front {
+    Numbers<TERMS> a, b[ROWS];
+};
+
+constexpr int FRONT = (ROWS + 1) * TERMS;
+
+AS_FN void place(Front &f, REAL *room)
+{
+    f.a.place(room, AT_A);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+        f.b[r].place(room, AT_B);
+}
+
+AS_FN void start(Front &f)
+{
+    OUTER_LOOP
+    for (int k = 0; k < TERMS; k++) {
+        f.a[k] = 0;
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+            f.b[r][k] = k == 0;
+    }
+}
+
+/* From the edges at the start of a cell to those at its end. */
+AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
+{
+    Numbers<ALL> x, y, powers;
+    x.place(room, AT_X);
+    y.place(room, AT_Y);
+    powers.place(room, AT_POWERS);
+    REAL power = 1;
+    OUTER_LOOP
+    for (int m = 0; m < ALL; m++) {
+        REAL of_a = 0, of_b = 0;
+        INNER_LOOP
+        for (int k = ORDER; k >= 0; k--) {
+            of_a += a[k] * factorials[m + k];
+            of_b += b[k] * factorials[m + k];
+        }
+        x[m] = power * of_b;
+        y[m] = power * of_a;
+        powers[m] = power * factorials[m];
+        power *= p;
+    }
+    REAL over_a[FOLD + 1], over_b[FOLD + 1];
+#pragma unroll
+    for (int e = 0; e < FOLD; e++) {
+        over_a[e] = x[TERMS + e];
+        over_b[e] = y[TERMS + e];
+        OUTER_LOOP
+        for (int k = ORDER; k >= 1; k--) {
+            over_a[e] += a[k] * powers[TERMS + e - k];
+            over_b[e] += b[k] * powers[TERMS + e - k];
+        }
+    }
+    OUTER_LOOP
+    for (int m = ORDER; m >= 0; m--) {
+        REAL of_a = x[m], of_b = y[m];
+#if FOLD
+#pragma unroll
+        for (int e = 0; e < FOLD; e++) {
+            of_a += over_a[e] * folded[e * TERMS + m];
+            of_b += over_b[e] * folded[e * TERMS + m];
+        }
+#endif
+        INNER_LOOP
+        for (int k = 1; k <= m; k++) {
+            of_a += a[k] * powers[m - k];
+            of_b += b[k] * powers[m - k];
+        }
+        a[m] = of_a;
+        b[m] = of_b;
+    }
+}
+
+/* A phase: `above` has A above the strip, `below` gets that of its last row, both (STEPS, TERMS)
+ * for the columns of the first and of the last lane; with `top` that above the strip is 1. `end` is
+ * the number of the last row in those of the lane; rows behind it hand on what they get. With KEEP,
+ * `keep` gets A and B at the start of every cell. */
+template <bool KEEP>
+AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, const REAL *above,
+                         REAL *below, i64 end, i64 j, int lane, REAL *keep, REAL *room)
+{
+    const Window window = window_of(pair, j);
+#pragma unroll 1
+    for (int t = 0; t < STEPS; t++) {
+        const bool on = window.from <= t && t < window.to;
+        INNER_LOOP
+        for (int k = 0; k < TERMS; k++) {
+            REAL number = __shfl_up_sync(FULL, f.a[k], 1);
+            if (lane == 0)
+                number = top ? REAL(k == 0) : above[t * TERMS + k];
+            if (on)
+                f.a[k] = number;
+        }
+        if (on) {
+#pragma unroll
+            for (int r = 0; r < ROWS; r++) {
+                if constexpr (KEEP) {
+                    REAL *to = keep + (t * ROWS + r) * 2 * TERMS * 32;
+                    INNER_LOOP
+                    for (int k = 0; k < TERMS; k++) {
+                        to[k * 32] = f.a[k];
+                        to[(TERMS + k) * 32] = f.b[r][k];
+                    }
+                }
+                if (r <= end)
+                    pass_cell(f.a, f.b[r], p[(t * ROWS + r) * 32] * REAL(1. / (UNIT * UNIT)), room);
+            }
+        }
+        if (!KEEP && lane == 31) {
+            INNER_LOOP
+            for (int k = 0; k < TERMS; k++)
+                below[t * TERMS + k] = f.a[k];
+        }
+    }
+}

@@ -1,0 +1,158 @@
+"""Host code of the CUDA kernels of signature kernels on polynomial cells.
+
+Strips, pairs and launches are those of `kernels_cuda`; here are numbers of cells (polynomial.cuh).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from fractions import Fraction
+from typing import Any
+
+from .._core.op import Plan
+from .kernels_cuda import Call, Strip, fill, launch_sums, pairs_of_a_launch, warps_of
+
+#: By bytes of a number, the highest orders whose numbers stay in registers, and of two rows.
+_FORWARD = {4: (16, 4), 8: (16, 4)}
+_GRADIENT = {4: (16, 2), 8: (8, 2)}
+_KEPT = 32 * 1024  # bytes of edges that a warp of the gradient keeps in shared memory, about
+_MOST_FLOAT = 16  # the highest order, and that of folds, for which exponents of float do
+_FLOAT_UNIT = 16  # makes them do beyond
+
+
+def _fold_rows(order: int, fold: int) -> list[list[Fraction]]:
+    """What s^(order + 1), s^(order + 2) are at the Gauss-Lobatto-Legendre nodes of [0, 1].
+
+    Coefficients, each times its factorial, for these powers divided by theirs.
+    """
+    # s (s - 1) P'(2 s - 1) has those nodes, where P is the Legendre polynomial of that order
+    legendre = [math.comb(order, k) * math.comb(order + k, k) * (-1) ** k for k in range(order + 1)]
+    slope = [k * legendre[k] for k in range(1, order + 1)]
+    nodes = [
+        Fraction(a - b, slope[-1]) for a, b in zip([0, 0, *slope], [0, *slope, 0], strict=True)
+    ]
+    row = [-c for c in nodes[:-1]]
+    rows = []
+    for e in range(fold):
+        top = math.factorial(order + 1 + e)
+        rows.append([c * math.factorial(j) / top for j, c in enumerate(row)])
+        row = [a + row[-1] * -b for a, b in zip([Fraction(), *row[:-1]], nodes[:-1], strict=True)]
+    return rows
+
+
+def _literals(numbers: list[Fraction], least: float) -> str:
+    """Those below `least` are 0: compilers reject constants that float has not got."""
+    return ", ".join(f"REAL({float(n) if abs(n) > least else 0.0!r})" for n in numbers)
+
+
+@functools.cache
+def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
+    """Of polynomial.cuh, but for IN_REGISTERS."""
+    factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + fold + 1)]
+    folded = [number for row in _fold_rows(order, fold) for number in row]
+    return {
+        "ORDER": order,
+        "FOLD": fold,
+        "UNIT": unit,
+        "FACTORIALS": _literals(factorials, 1e-37 if unit > 1 else 0.0),
+        "FOLDED": _literals(folded, 0.0),
+    }
+
+
+def _call(plan: Plan, attrs: tuple[Any, ...]) -> Call:
+    return Call._make((*plan.ints, 0, 0, *attrs[2:]))
+
+
+def _source(gpu: Any, file: str, call: Call, strip: Strip, attrs: Any, in_registers: bool) -> Any:
+    order, fold = attrs[:2]
+    unit = _FLOAT_UNIT if gpu.itemsize == 4 and order > _MOST_FLOAT else 1
+    macros = call.macros(strip) | _macros(order, fold, unit)
+    return gpu.source(file, **macros, IN_REGISTERS=int(in_registers))
+
+
+def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Signature kernels."""
+    call = _call(plan, attrs)
+    if call.constant:
+        fill(gpu, outs[0], call.pairs, 1.0)
+        return
+    size, (order, fold) = gpu.itemsize, attrs[:2]
+    terms, numbers = order + 1, order + 1 + fold
+    in_registers, both = (order <= most for most in _FORWARD[size])
+    held = (128 if numbers * size <= 112 else 32) // size
+    strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8)
+    strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
+    entries = strip.steps + strip.points - strip.coarse
+    shared = size * (entries * strip.points * 32 + 2 * strip.steps * terms)
+    row = strip.width if strip.strips > 1 else 0
+    lanes = 0 if in_registers else 32 * (2 * terms + 3 * numbers)
+
+    most = pairs_of_a_launch(call.pairs, (row + lanes) * size)
+    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
+    most = pairs_of_a_launch(call.pairs, (row + warps * lanes) * size)
+    rows = gpu.scratch((most * row,)) if row else None
+    room = gpu.scratch((most * warps * lanes,)) if lanes else None
+    source = _source(gpu, "sig_kernel_polynomial.cu", call, strip, attrs, in_registers)
+    args = call.args(gpu, strip)
+    for first in range(0, call.pairs, most):
+        gpu.launch(
+            source,
+            "sig_kernel_polynomial",
+            (min(most, call.pairs - first),),
+            (32 * warps,),
+            (*ins, *outs, rows, room, first, *args),
+            warps * shared,
+        )
+
+
+def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Their gradients."""
+    call = _call(plan, attrs)
+    if call.constant:
+        for out, points in zip(outs, call.path_points, strict=True):
+            fill(gpu, out, points * call.channels, 0.0)
+        return
+    size, (order, fold) = gpu.itemsize, attrs[:2]
+    terms, numbers = order + 1, order + 1 + fold
+    in_registers, both = (order <= most for most in _GRADIENT[size])
+    in_registers = in_registers and numbers * size <= 80  # the rest would spill
+    step = 32 * 2 * terms * (1 + both)  # numbers that a warp keeps of it
+    steps = 4
+    while steps < 16 and 2 * steps * step * size <= _KEPT:
+        steps *= 2
+    held = (128 if numbers * size <= 56 else 32) // size
+    strip = call.strip(1 + both, 1 + both, steps, held, 4)
+    strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
+    linear = call.static_kernel == 0
+    entries = strip.steps + strip.points - strip.coarse
+    kept = 32 * strip.steps * strip.rows * 2 * terms
+    shared = 2 * strip.steps * terms + strip.steps * strip.block  # see the pointers there
+    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * (not linear)
+    shared = size * (shared + kept * in_registers)
+
+    grads1 = strip.strips * (strip.points + 1) * call.channels * 32
+    grads2 = (call.length2 - linear) * call.channels
+    row = strip.strips * strip.width
+    front = strip.phases * (strip.rows + 1) * terms * 32
+    lanes = 0 if in_registers else 32 * (2 * terms + 5 * numbers) + kept
+    alike = grads1 + grads2 + row
+    most = pairs_of_a_launch(call.pairs, size * (alike + front + lanes))
+    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
+    most = pairs_of_a_launch(call.pairs, size * (alike + warps * (front + lanes)))
+    sizes = grads1, grads2, row, warps * front, warps * lanes
+    room = [gpu.scratch((most * numbers,)) if numbers else None for numbers in sizes]
+
+    source = _source(gpu, "sig_kernel_polynomial_vjp.cu", call, strip, attrs, in_registers)
+    args = call.args(gpu, strip)
+    for first in range(0, call.pairs, most):
+        pairs = min(most, call.pairs - first)
+        gpu.launch(
+            source,
+            "sig_kernel_polynomial_vjp",
+            (pairs,),
+            (32 * warps,),
+            (*ins, *room, first, *args),
+            warps * shared,
+        )
+        launch_sums(gpu, source, call, strip, room[:2], outs, first, pairs)

@@ -1,0 +1,282 @@
+/* What signature kernels are computed with: the job, pairs of paths as lanes, increments of static
+ * kernels. See sig_kernel.inc.c for the mathematics.
+ *
+ * Layouts: paths of the lanes [point or increment][channel]; p of a strip [column][row]; weights
+ * of static kernels [point of the second path][point of the strip]; all VECs.
+ */
+
+#define PDE_JOB AS_T(pde_job)
+#define PDE_LANES AS_T(pde_lanes)
+#define PDE_SCRATCH AS_T(pde_scratch)
+#define PDE_PART AS_T(pde_part)
+
+#ifndef ARRAYSIG_PDE_LIMITS
+#define ARRAYSIG_PDE_LIMITS
+#define AS_PDE_ROWS (AS_MANY_VECTORS ? 8 : 4) /* refined rows in a strip */
+#define AS_PDE_COLUMNS 32                     /* coarse columns whose p are made together */
+#define AS_LAG 2 /* steps between lanes of a band: two chains of operations are under way */
+#define AS_BANDS_BYTES 67108864 /* rows of h of all pairs, above which pairs share vectors */
+#ifndef AS_PDE_CHECKPOINTS
+#define AS_PDE_CHECKPOINTS 4194304 /* bytes of checkpoints from which there are two layers */
+#endif
+#define AS_MOST_DEGREE 64 /* of polynomial cells */
+#define AS_MOST_FOLD 2
+#define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
+#define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
+enum { AS_LINEAR, AS_RBF, AS_MATERN12, AS_MATERN32, AS_MATERN52, AS_RATIONAL, AS_POLYNOMIAL };
+#endif
+
+typedef struct {
+    const REAL *x, *y, *grad;
+    REAL *out, *dx, *dy;
+    i64 count1, count2, channels;
+    i64 steps1, steps2, order1, order2;
+    i64 degree, fold; /* of polynomial cells; degree 0 for finite differences */
+    i64 width;        /* VECs of a row of h or of A per coarse column */
+    REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
+    REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];
+    int kind, symmetric;
+    REAL p0, p1, p2, scale; /* of the static kernel; of increments when they are refined */
+    i64 pairs, pairs_per_group, units;
+    i64 split;                     /* strips per coarse row, more than one for high orders only */
+    i64 rows, together;            /* coarse rows of a strip; strips between checkpoints */
+    struct AS_T(pde_part) * parts; /* of the gradient */
+    i64 part_count;
+    REAL *rows_of_h; /* of pairs one at a time: [pair], and columns that bands have done */
+    i64 *progress;
+    i64 *control;
+    i64 next, failed;
+} PDE_JOB;
+
+typedef struct {
+    i64 group, row, column;
+} AS_T(pair);
+
+/* A share of the units, which sums gradients of its own: those of paths [begin, end), counted over
+ * all groups. Shares are fixed, so that sums are the same every time. */
+typedef struct AS_T(pde_part) {
+    i64 unit, end_unit, begin1, end1, begin2, end2;
+    REAL *dx, *dy;
+} PDE_PART;
+
+typedef struct {
+    const REAL *x[AS_LANES], *y[AS_LANES];
+    AS_T(pair) pair[AS_LANES];
+    i64 count;
+} PDE_LANES;
+
+typedef struct {
+    VEC *x, *y;            /* the paths: increments with the linear kernel, else points */
+    VEC *p, *row;          /* increments of a strip; h or A above it, then below */
+    VEC *points;           /* static kernel at points of a strip */
+    VEC *fine, *coarse;    /* rows of h at strips of a block, and at blocks */
+    VEC *values, *weights; /* of a strip: K, and derivatives of the static kernel */
+    VEC *adjoint;          /* row of g */
+    VEC *dx, *dy;          /* gradients of x and y */
+} PDE_SCRATCH;
+
+/* ---- Pairs -------------------------------------------------------------------------------- */
+
+static AS_T(pair) AS_T(pair_of)(const PDE_JOB *job, i64 number)
+{
+    i64 group = number / job->pairs_per_group, rest = number % job->pairs_per_group, row = 0;
+    if (!job->symmetric)
+        return (AS_T(pair)){group, rest / job->count2, rest % job->count2};
+    while (rest >= job->count2 - row)
+        rest -= job->count2 - row++;
+    return (AS_T(pair)){group, row, row + rest};
+}
+
+/* The pairs of a unit; spare lanes repeat the first. */
+static void AS_T(lanes_of_unit)(const PDE_JOB *job, i64 unit, PDE_LANES *lanes)
+{
+    const i64 first = unit * AS_LANES;
+    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
+    lanes->count = as_least(AS_LANES, job->pairs - first);
+    for (int l = 0; l < AS_LANES; ++l) {
+        const AS_T(pair) at = AS_T(pair_of)(job, first + (l < lanes->count ? l : 0));
+        lanes->pair[l] = at;
+        lanes->x[l] = job->x + (at.group * job->count1 + at.row) * size1;
+        lanes->y[l] = job->y + (at.group * job->count2 + at.column) * size2;
+    }
+}
+
+/* Adds lane l of from[k] to number k of to[l], for `lanes` lanes in order; `from` is lost. */
+static void AS_T(scatter)(VEC *restrict from, i64 count, REAL *const *to, i64 lanes)
+{
+    i64 k = 0;
+    for (; k + AS_LANES <= count; k += AS_LANES) {
+        AS_T(transpose)(from + k);
+        for (i64 l = 0; l < lanes; ++l)
+            AS_T(store)(to[l] + k, AS_T(load)(to[l] + k) + from[k + l]);
+    }
+    for (; k < count; ++k)
+        for (i64 l = 0; l < lanes; ++l)
+            to[l][k] += from[k][l];
+}
+
+static void AS_T(load_paths)(const PDE_JOB *job, const PDE_LANES *lanes, PDE_SCRATCH *s)
+{
+    const i64 d = job->channels, linear = job->kind == AS_LINEAR, points = linear ? 0 : 1;
+    AS_T(load_lanes)(lanes->x, (job->steps1 + points) * d, linear ? d : 0, s->x);
+    AS_T(load_lanes)(lanes->y, (job->steps2 + points) * d, linear ? d : 0, s->y);
+    for (i64 k = 0; linear && k < job->steps1 * d; ++k)
+        s->x[k] *= job->scale;
+}
+
+/* ---- Static kernels ------------------------------------------------------------------------ */
+
+/* x^p2 for whole p2 >= 0 by squaring, else for x > 0, and 0 below. */
+AS_INLINE VEC AS_T(power)(VEC x, REAL exponent)
+{
+    if (exponent < 0 || exponent > 1024 || exponent != (REAL)(int)exponent)
+        return AS_T(pow_lanes)(x, exponent);
+    VEC result = AS_T(all_lanes)(1);
+    for (int n = (int)exponent; n; n >>= 1, x *= x)
+        if (n & 1)
+            result *= x;
+    return result;
+}
+
+/* The static kernel of points of which `s` is the squared distance, or the inner product; and in
+ * `weight` w such that its gradient in x is w (x - y), or w y. */
+AS_INLINE VEC AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC s, VEC *weight)
+{
+    const VEC one = AS_T(all_lanes)(1);
+    const REAL p0 = job->p0, p1 = job->p1;
+    if (kind == AS_RBF) {
+        const VEC value = AS_T(exp_lanes)(s * -p0);
+        if (weight)
+            *weight = value * (-2 * p0);
+        return value;
+    }
+    if (kind == AS_RATIONAL) {
+        const VEC base = one + s * p0, value = AS_T(pow_lanes)(base, -p1);
+        if (weight)
+            *weight = value / base * (-2 * p0 * p1);
+        return value;
+    }
+    if (kind == AS_POLYNOMIAL) {
+        const VEC base = s + p1;
+        if (weight)
+            *weight = job->p2 == 0 ? (VEC){0} : AS_T(power)(base, job->p2 - 1) * (p0 * job->p2);
+        return AS_T(power)(base, job->p2) * p0;
+    }
+    const VEC r = AS_T(sqrt_lanes)(s), a = r * p0, decay = AS_T(exp_lanes)(-a);
+    if (kind == AS_MATERN12) {
+        if (weight)
+            *weight = AS_T(choose)(r == (VEC){0}, (VEC){0}, decay / r * -p0);
+        return decay;
+    }
+    if (kind == AS_MATERN32) {
+        if (weight)
+            *weight = decay * (-p0 * p0);
+        return (one + a) * decay;
+    }
+    if (weight)
+        *weight = (one + a) * decay * (-p0 * p0 / 3);
+    return (one + a + a * a * (REAL)(1.0 / 3)) * decay;
+}
+
+/* The static kernel, in place, of `count` squared distances or inner products. */
+AS_INLINE void AS_T(evaluate)(const PDE_JOB *job, const int kind, VEC *values, VEC *weights,
+                              i64 count)
+{
+    if (weights)
+        for (i64 k = 0; k < count; ++k)
+            values[k] = AS_T(static_kernel)(job, kind, values[k], weights + k);
+    else
+        for (i64 k = 0; k < count; ++k)
+            values[k] = AS_T(static_kernel)(job, kind, values[k], NULL);
+}
+
+static void AS_T(evaluate_kind)(const PDE_JOB *job, VEC *values, VEC *weights, i64 count)
+{
+#define AS_CASE(KIND)                                                                              \
+    case KIND:                                                                                     \
+        AS_T(evaluate)(job, KIND, values, weights, count);                                         \
+        break;
+    switch (job->kind) {
+        AS_CASE(AS_RBF)
+        AS_CASE(AS_MATERN12)
+        AS_CASE(AS_MATERN32)
+        AS_CASE(AS_MATERN52)
+        AS_CASE(AS_RATIONAL)
+        AS_CASE(AS_POLYNOMIAL)
+    }
+#undef AS_CASE
+}
+
+/* out[column][row] = inner products, or squared distances, of x[row] and y[column]; columns go two
+ * at a time. */
+AS_INLINE void AS_T(products)(const VEC *x, const VEC *y, i64 columns, i64 d, VEC *out,
+                              const int rows, const int distances)
+{
+    for (; columns > 0; columns -= 2, y += 2 * d, out += 2 * rows) {
+        const VEC *other = columns > 1 ? y + d : y;
+        VEC sum0[AS_PDE_ROWS + 1], sum1[AS_PDE_ROWS + 1];
+        AS_UNROLL for (int r = 0; r < rows; ++r) sum0[r] = sum1[r] = (VEC){0};
+        for (i64 a = 0; a < d; ++a) {
+            AS_UNROLL for (int r = 0; r < rows; ++r)
+            {
+                VEC point = x[r * d + a];
+                AS_IN_REGISTER(point);
+                const VEC gap0 = point - y[a], gap1 = point - other[a];
+                sum0[r] += distances ? gap0 * gap0 : point * y[a];
+                sum1[r] += distances ? gap1 * gap1 : point * other[a];
+            }
+        }
+        AS_UNROLL for (int r = 0; r < rows; ++r) out[r] = sum0[r];
+        if (columns > 1) {
+            AS_UNROLL for (int r = 0; r < rows; ++r) out[rows + r] = sum1[r];
+        }
+    }
+}
+
+static void AS_T(products_of_rows)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 columns,
+                                   i64 rows, VEC *out)
+{
+    const i64 d = job->channels;
+    const int distances = job->kind != AS_LINEAR && job->kind != AS_POLYNOMIAL;
+#define AS_CASE(ROWS)                                                                              \
+    if (rows == (ROWS)) {                                                                          \
+        if (distances)                                                                             \
+            AS_T(products)(x, y, columns, d, out, ROWS, 1);                                        \
+        else                                                                                       \
+            AS_T(products)(x, y, columns, d, out, ROWS, 0);                                        \
+        return;                                                                                    \
+    }
+    AS_CASE(AS_PDE_ROWS)
+    AS_CASE(AS_PDE_ROWS / 2)
+    AS_CASE(AS_PDE_ROWS / 4)
+    AS_CASE(1)
+    AS_CASE(AS_PDE_ROWS + 1)
+    AS_CASE(AS_PDE_ROWS / 2 + 1)
+    AS_CASE(AS_PDE_ROWS / 4 + 1)
+    AS_CASE(2)
+#undef AS_CASE
+}
+
+/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first. `points` is
+ * scratch that keeps the static kernel at the last column for the next call; weights of points
+ * [column][rows + 1] are kept if they are wanted. */
+static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
+                             i64 end, VEC *points, VEC *p, VEC *weights)
+{
+    const i64 d = job->channels, width = rows + 1;
+    if (job->kind == AS_LINEAR) {
+        AS_T(products_of_rows)(job, x, y, end - begin, rows, p);
+        return;
+    }
+    const i64 first = begin ? begin + 1 : 0, count = end + 1 - first;
+    if (begin)
+        memcpy(points, points + AS_PDE_COLUMNS * width, sizeof(VEC) * (size_t)width);
+    VEC *fresh = points + (first - begin) * width;
+    AS_T(products_of_rows)(job, x, y + (first - begin) * d, count, width, fresh);
+    AS_T(evaluate_kind)(job, fresh, weights ? weights + first * width : NULL, count * width);
+    for (i64 t = 0; t < end - begin; ++t) {
+        const VEC *here = points + t * width, *next = here + width;
+        for (i64 r = 0; r < rows; ++r)
+            p[t * rows + r] = ((next[r + 1] - next[r]) - (here[r + 1] - here[r])) * job->scale;
+    }
+}

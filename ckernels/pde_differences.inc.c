@@ -1,0 +1,136 @@
+/* The scheme of finite differences on strips, and its adjoint: see sig_kernel.inc.c.
+ *
+ * Layouts: rows of h [refined column]; values of a strip [refined column][refined row].
+ */
+
+/* Where lanes are strips below each other: what passes from one to the next, and from the last lane
+ * to the first of the strips below, by rows of single numbers. */
+typedef struct {
+    VEC *bottom; /* [2][refined column], h of the last row, one and two steps ago */
+    const REAL *in;
+    REAL *out;
+    const IVEC *active; /* [column][row], lanes that are on the grid, or NULL when all are */
+} AS_T(seam);
+
+/* Sweeps `count` coarse columns of a strip of `rows` coarse rows, each `fine` refined ones.
+ * left[0 .. rows * fine] are the values at the current column, from the row above the strip on;
+ * `row` holds h of the row above and then that of the last row. With `values` they are kept too,
+ * from the column after the current one on. With a seam that takes the place of `row`. */
+AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restrict left,
+                           VEC *restrict row, VEC *restrict values, const AS_T(seam) * seam,
+                           const int rows, const int fine)
+{
+    VEC k[AS_PDE_ROWS + 1];
+    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
+    for (i64 t = 0; t < count; ++t, p += rows) {
+        VEC a[AS_PDE_ROWS], ab[AS_PDE_ROWS];
+        AS_UNROLL for (int r = 0; r < rows; ++r)
+        {
+            const VEC square = p[r] * p[r];
+            a[r] = p[r] + square * (REAL)(1.0 / 3);
+            ab[r] = p[r] + square * (REAL)(2.0 / 3);
+        }
+        for (i64 c = 0; c < fine_columns; ++c) {
+            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : row++;
+            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *passed;
+            VEC corner = k[0];
+            k[0] = corner + h;
+            AS_UNROLL for (int r = 0; r < rows * fine; ++r)
+            {
+                const VEC left_value = k[r + 1];
+                h = a[r / fine] * (h + left_value) + (h + ab[r / fine] * corner);
+                corner = left_value;
+                k[r + 1] = left_value + h;
+            }
+            *passed = h;
+            if (seam)
+                seam->out[t * fine_columns + c] = h[AS_LANES - 1];
+            if (values) {
+                AS_UNROLL for (int r = 0; r <= rows * fine; ++r) values[r] = k[r];
+                values += rows * fine + 1;
+            }
+        }
+    }
+    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) left[r] = k[r];
+}
+
+/* Shapes of strips: coarse rows times refined rows of each, AS_PDE_ROWS or one coarse row. */
+#define AS_EACH_SHAPE(DO)                                                                          \
+    DO(AS_PDE_ROWS, 1)                                                                             \
+    DO(AS_PDE_ROWS / 2, 2) DO(AS_PDE_ROWS / 4, 4) DO(1, 1) DO(1, 2) AS_SHAPE_OF_MANY(DO)
+#if AS_MANY_VECTORS
+#define AS_SHAPE_OF_MANY(DO) DO(1, 4) DO(1, 8)
+#else
+#define AS_SHAPE_OF_MANY(DO)
+#endif
+
+static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left, VEC *row,
+                              VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
+{
+#define AS_SHAPE(ROWS, FINE)                                                                       \
+    if (rows == ROWS && fine == FINE) {                                                            \
+        if (seam)                                                                                  \
+            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, seam, ROWS, FINE);               \
+        else if (values)                                                                           \
+            AS_T(sweep)(p, count, fine_columns, left, row, values, NULL, ROWS, FINE);              \
+        else                                                                                       \
+            AS_T(sweep)(p, count, fine_columns, left, row, NULL, NULL, ROWS, FINE);                \
+        return;                                                                                    \
+    }
+    AS_EACH_SHAPE(AS_SHAPE)
+#undef AS_SHAPE
+}
+
+/* The adjoint of a strip, from its last column to its first: p becomes dF/dp, and `adjoint`, which
+ * is g of the last row without the terms of the strip's cells, the same of the row above it. */
+AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
+                                VEC *restrict adjoint, const int rows, const int fine)
+{
+    const int height = rows * fine;
+    VEC u[AS_PDE_ROWS + 1]; /* adjoints of the nodes of the column to the right */
+    VEC m[AS_PDE_ROWS + 1]; /* what its cells contribute to g in this column */
+    AS_UNROLL for (int r = 0; r <= height; ++r) u[r] = m[r] = (VEC){0};
+    values += count * fine_columns * (height + 1);
+    adjoint += count * fine_columns;
+    for (i64 t = count - 1; t >= 0; --t) {
+        VEC a[AS_PDE_ROWS], b[AS_PDE_ROWS], sum[AS_PDE_ROWS];
+        VEC *p_here = p + t * rows;
+        AS_UNROLL for (int r = 0; r < rows; ++r)
+        {
+            b[r] = p_here[r] * p_here[r] * (REAL)(1.0 / 3);
+            a[r] = p_here[r] + b[r];
+            sum[r] = (VEC){0};
+        }
+        for (i64 c = 0; c < fine_columns; ++c, values -= height + 1, --adjoint) {
+            const VEC *here = values, *before = values - (height + 1);
+            VEC g = *adjoint + m[height], below = {0}, corner = before[height];
+            AS_UNROLL for (int i = height; i >= 1; --i)
+            {
+                const int r = (i - 1) / fine;
+                u[i] += g;
+                g = a[r] * u[i] + (g + m[i - 1]);
+                m[i] = a[r] * u[i] + below;
+                below = b[r] * u[i];
+                const VEC third = p_here[r] * (REAL)(2.0 / 3);
+                const VEC left_value = corner;
+                corner = before[i - 1];
+                sum[r] += u[i] * ((left_value + here[i - 1]) * (third + (REAL)1) + corner * third);
+            }
+            m[0] = below;
+            *adjoint = g;
+        }
+        AS_UNROLL for (int r = 0; r < rows; ++r) p_here[r] = sum[r];
+    }
+}
+
+static void AS_T(sweep_strip_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
+                                   VEC *adjoint, i64 rows, i64 fine)
+{
+#define AS_SHAPE(ROWS, FINE)                                                                       \
+    if (rows == ROWS && fine == FINE) {                                                            \
+        AS_T(sweep_back)(p, count, fine_columns, values, adjoint, ROWS, FINE);                     \
+        return;                                                                                    \
+    }
+    AS_EACH_SHAPE(AS_SHAPE)
+#undef AS_SHAPE
+}

@@ -1,0 +1,54 @@
+"""Draw the error of `sig_kernel`: ``python docs/figures/kernel_error.py`` writes kernel_error.svg.
+
+Pairs of Brownian paths over a unit of time, in two dimensions and float64. References are
+Richardson's extrapolations of orders 6 and 7.
+"""
+
+import pathlib
+
+import numpy as np
+
+import arraysig
+
+ORDERS = np.arange(6)
+LENGTHS = 100, 1000
+PAIRS = 16
+
+
+def errors(length: int) -> np.ndarray:
+    """Root of the mean squared error at each order, relative to that of the kernels."""
+    rng = np.random.default_rng(length)
+    steps = rng.normal(scale=(length - 1) ** -0.5, size=(2, PAIRS, length, 2))
+    one, two = steps.cumsum(axis=2)
+    kernels = np.stack([arraysig.sig_kernel(one, two, order, n_jobs=-1) for order in range(7)])
+    exact = kernels[6] + (kernels[6] - kernels[5]) / 3
+    return np.sqrt(((kernels[: len(ORDERS)] - exact) ** 2).mean(1) / (exact**2).mean())
+
+
+def draw(to: pathlib.Path) -> None:
+    """Draw errors against orders and against cells."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"svg.hashsalt": "arraysig", "svg.fonttype": "none", "font.size": 9})
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3), sharey=True, layout="constrained")
+    for length, marker in zip(LENGTHS, "os", strict=True):
+        error = errors(length)
+        print(length, *(f"{e:.1e}" for e in error))
+        label = f"{length} points"
+        left.semilogy(ORDERS, error, marker + "-", label=label)
+        right.loglog((length - 1) ** 2 * 4.0**ORDERS, error, marker + "-", label=label)
+    left.set(xlabel="dyadic order", ylabel="relative error")
+    right.set(xlabel="cells per pair")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False)
+    fig.savefig(to, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    draw(pathlib.Path(__file__).with_suffix(".svg"))
