@@ -77,14 +77,21 @@ typedef struct {
 
 /* ---- Pairs -------------------------------------------------------------------------------- */
 
+/* With `symmetric` pairs are those on and above the diagonal, row by row; n (n + 1) / 2 of them are
+ * in the last n rows. */
 static AS_T(pair) AS_T(pair_of)(const PDE_JOB *job, i64 number)
 {
-    i64 group = number / job->pairs_per_group, rest = number % job->pairs_per_group, row = 0;
+    const i64 group = number / job->pairs_per_group, rest = number % job->pairs_per_group;
     if (!job->symmetric)
         return (AS_T(pair)){group, rest / job->count2, rest % job->count2};
-    while (rest >= job->count2 - row)
-        rest -= job->count2 - row++;
-    return (AS_T(pair)){group, row, row + rest};
+    const i64 left = job->pairs_per_group - rest;
+    i64 n = (i64)__builtin_sqrt(2.0 * (double)left); /* but for one more or less */
+    while (n * (n + 1) / 2 < left)
+        ++n;
+    while (n * (n - 1) / 2 >= left)
+        --n;
+    const i64 row = job->count2 - n;
+    return (AS_T(pair)){group, row, job->count2 - (left - n * (n - 1) / 2)};
 }
 
 /* The pairs of a unit; spare lanes repeat the first. */

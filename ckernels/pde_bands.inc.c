@@ -1,7 +1,8 @@
 /* Where pairs are few, lanes are AS_LANES strips below each other of one pair, each AS_LAG steps
  * behind the one above, and AS_LANES strips make a band. Bands follow each other through a row of h
  * (or A) in memory, which band b + 1 may read where band b has been: that is how threads share a
- * pair. Rows behind the last have p = 0, and so copy the row above. */
+ * pair. Rows behind the last have p = 0, with which h stays what it is; polynomial cells need
+ * a mask. */
 
 /* Steps of a band, whole chunks, and numbers in a row of h, with room for columns that there are
  * not at both ends: where they are read they are 0. */

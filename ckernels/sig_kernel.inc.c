@@ -144,7 +144,7 @@ static void AS_T(kernel_worker)(void *argument)
     PDE_SCRATCH s;
     AS_LAY_OUT(AS_T(lay_out_pde), job, s, job->failed);
     const unsigned subnormals = as_flush_subnormals();
-    const i64 strips = AS_T(strip_count)(job);
+    const i64 strips = job->steps2 ? AS_T(strip_count)(job) : 0;
     for (i64 unit; (unit = as_next_unit(&job->next)) < job->units;) {
         PDE_LANES lanes;
         AS_T(lanes_of_unit)(job, unit, &lanes);
@@ -513,9 +513,17 @@ static int AS_T(run_bands)(PDE_JOB *job, int threads)
     return job->failed ? AS_OUT_OF_MEMORY : as_cancelled(job->control) ? AS_CANCELLED : AS_OK;
 }
 
+/* Whether bytes of a row overflow, of which a gradient has up to three for each strip. */
+static int AS_T(is_too_long)(const PDE_JOB *job)
+{
+    return job->steps2 > ((i64)1 << 40) / job->width;
+}
+
 static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
 {
     job->out = out;
+    if (AS_T(is_too_long)(job))
+        return AS_OUT_OF_MEMORY;
     if (AS_T(takes_bands)(job, threads))
         return AS_T(run_bands)(job, threads);
     as_run_workers(AS_T(kernel_worker), job, AS_T(pde_threads)(job, threads));
@@ -535,6 +543,8 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
         memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * (job->steps2 + 1) * d));
         return AS_OK;
     }
+    if (AS_T(is_too_long)(job))
+        return AS_OUT_OF_MEMORY;
     job->together = strips;
     if (strips * job->steps2 * job->width > AS_PDE_CHECKPOINTS / AS_VECTOR_BYTES)
         for (job->together = 1; job->together * job->together < strips;)

@@ -96,6 +96,31 @@ def test_shapes_of_gram_matrices(xp: Backend, rng: np.random.Generator) -> None:
     assert both.shape == (0, 3, 0, 3)
 
 
+@pytest.mark.parametrize("options", [{"dyadic_order": 1}, {"order": 3}, {"order": 5}, {}], ids=str)
+def test_paths_of_one_point(xp: Backend, options: Any, rng: np.random.Generator) -> None:
+    for lengths in ((1, 1), (1, 5), (5, 1)):
+        x, y = [xp.array(walks(rng, 2, length, 2)) for length in lengths]
+        for kernel in (None, arraysig.RBFKernel(1.0)):
+            got = arraysig.sig_kernel(x, y, static_kernel=kernel, **options)
+            np.testing.assert_array_equal(xp.numpy(got), 1)
+            grads = arraysig.sig_kernel_backprop(
+                xp.array(np.ones(2)), x, y, static_kernel=kernel, right_deriv=True, **options
+            )
+            for gradient, path in zip(grads, (x, y), strict=True):
+                assert gradient.shape == path.shape
+                assert not xp.numpy(gradient).any()
+
+
+def test_orders_beyond_all_memory(rng: np.random.Generator) -> None:
+    x = walks(rng, 2**12 + 1, 2)
+    for function in (
+        lambda: arraysig.sig_kernel(x[:2], x, (0, 30)),
+        lambda: arraysig.sig_kernel_backprop(np.ones(()), x[:2], x, (0, 30)),
+    ):
+        with pytest.raises(MemoryError, match=r"^sig_kernel(_backprop)?: no memory for scratch"):
+            function()
+
+
 @pytest.mark.parametrize("count", [1, 2, 9, 40])
 def test_one_set_of_paths_twice(xp: Backend, count: int, rng: np.random.Generator) -> None:
     paths = xp.array(walks(rng, count, 5, 2))

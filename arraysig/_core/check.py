@@ -247,7 +247,7 @@ def positive_real(function: str, name: str, value: Any) -> float:
 
 def dyadic_order(function: str, value: Any) -> tuple[int, int]:
     """One order for both paths, or a pair."""
-    if type(value) is int and 0 <= value <= 60:
+    if type(value) is int and 0 <= value <= 30:
         return value, value
     pair = value if type(value) is tuple else (value, value)
     if len(pair) != 2:
@@ -255,8 +255,8 @@ def dyadic_order(function: str, value: Any) -> tuple[int, int]:
             f"{function}: `dyadic_order` must be an integer or a pair of them, got {value!r}"
         )
     first, second = [non_negative_int(function, "dyadic_order", order) for order in pair]
-    if max(first, second) > 60:
-        raise ValueError(f"{function}: `dyadic_order` must be at most 60, got {value!r}")
+    if max(first, second) > 30:
+        raise ValueError(f"{function}: `dyadic_order` must be at most 30, got {value!r}")
     return first, second
 
 
