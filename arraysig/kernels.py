@@ -269,11 +269,7 @@ def sig_kernel(
         dtype: half precision is computed in float32, integers in the default float.
     path2 : array, shape (..., length2, dimension)
         Paths of the same number, kind and dimension; they may be of another length.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     {static_kernel}
     {time_aug}
     {lead_lag}
@@ -382,11 +378,7 @@ def sig_kernel_backprop(
         The first paths.
     path2 : array, shape (..., length2, dimension)
         The second paths.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     {static_kernel}
     {time_aug}
     {lead_lag}
@@ -468,11 +460,7 @@ def sig_kernel_gram(
     path2 : array, shape (..., length2, dimension)
         The second paths, with leading axes of their own. The very same object as `path1`, not a
         copy or a view, halves the work where both have the same dyadic order.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     {static_kernel}
     {time_aug}
     {lead_lag}
@@ -551,11 +539,7 @@ def sig_kernel_gram_backprop(
         The first paths.
     path2 : array, shape (..., length2, dimension)
         The second paths.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     {static_kernel}
     {time_aug}
     {lead_lag}

@@ -54,11 +54,7 @@ def sig_score(
         real dtype: half precision is computed in float32, integers in the default float.
     y : array, shape (..., length2, dimension)
         Paths that were observed, each of which is scored; they may be of another length.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     lam : float, default 1.0
         Weight of the kernels within the sample; finite. 1 makes the score proper; less of it
         rewards samples that are spread less.
@@ -150,11 +146,7 @@ def expected_sig_score(
         Paths of the law, two at least, as for `sig_score`.
     sample2 : array, shape (..., length2, dimension)
         Paths that were observed, one at least; leading axes are flattened.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     lam : float, default 1.0
         Weight of the kernels within `sample1`; finite.
     {static_kernel}
@@ -234,11 +226,7 @@ def sig_mmd(
         half precision is computed in float32, integers in the default float.
     sample2 : array, shape (..., length2, dimension)
         Two paths at least; another number of them and of points is fine.
-    {dyadic_order}
-    {method}
-    {order}
-    {fold}
-    {tol}
+    {scheme}
     {static_kernel}
     {time_aug}
     {lead_lag}

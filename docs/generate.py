@@ -128,7 +128,8 @@ def benchmarks(folder: pathlib.Path) -> str:
         report = json.loads(path.read_text(encoding="utf-8"))
         versions, peer = report["versions"], report["peer"]
         parts += [
-            f"## {report['device']}, {report['isa']}, {peer}\n",
+            f"## {report.get('topic', 'signatures').capitalize()}: {report['device']}, "
+            f"{report['isa']}, {peer}\n",
             f"{report['machine']['cpu']}, {report['threads']} threads, {report['date'][:10]}; "
             f"{peer} {versions[peer]}, NumPy {versions['numpy']}, "
             f"{versions['compiler']}.\n",

@@ -51,29 +51,21 @@ correction : array or None, default None
 stream : bool, default False
     All prefixes of the path: row i belongs to the path up to point i + 1.
 """,
-    "dyadic_order": """
+    "scheme": """
 dyadic_order : int, pair of int or None, default None
     For finite differences: every segment of a path is cut into 2**dyadic_order equal ones; a pair
     gives the orders of the first and of the second path.
-""",
-    "method": """
 method : {"finite_difference", "polynomial", "auto"} or None, default None
     How the Goursat problem is solved. None is what belongs to the order that is given,
     `dyadic_order` or `order`, and "auto" without either: polynomial cells of the least order that
     meets `tol`.
-""",
-    "order": """
 order : int or None, default None
     For polynomial cells: degree of the polynomials that the solution is on the edges of a cell, 2
     to 64.
-""",
-    "fold": """
 fold : int, default 0
     For polynomial cells: how many terms above `order` are folded back at the nodes of
     Gauss-Lobatto-Legendre quadrature instead of being dropped, 0 to 2 (0 above order 16). Two of
     them make order 3 about as exact as order 6.
-""",
-    "tol": """
 tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
     rounding. The estimate is the change from one order to the next; ValueError where none meets it.

@@ -16,7 +16,7 @@ from . import accuracy, harness, latency, machine, memory, peaks, report
 from .devices import LIBRARIES, Cuda, NoGpuError, find
 from .formulas import DEFINITIONS
 from .peers import PEERS, find_peer
-from .rows import BY_NAME, DTYPES, LATENCIES, ROWS, Row
+from .rows import BY_NAME, DTYPES, LATENCIES, ROWS, TOPICS, Row
 from .timing import LEAST_REPEAT
 
 #: Exit statuses beside 0, and 2 for wrong usage.
@@ -59,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     p.add_argument("--peer", choices=tuple(PEERS), default="pysiglib")
     p.add_argument("--library", choices=("numpy", "torch", "cupy"), help="of the arrays of ours")
-    p.add_argument("--ops", type=_names(tuple(BY_NAME)), default=tuple(BY_NAME), metavar="A,B")
+    p.add_argument("--topic", choices=tuple(TOPICS), default="signatures", help="(%(default)s)")
+    p.add_argument(
+        "--ops", type=_names(tuple(BY_NAME)), metavar="A,B", help="default: those of the topic"
+    )
     p.add_argument("--dtypes", type=_names(DTYPES), default=DTYPES, metavar="A,B")
     p.add_argument("--threads", type=_integer(1), default=harness.BAR_THREADS, help="n_jobs")
     p.add_argument("--repeat", type=_integer(LEAST_REPEAT), default=LEAST_REPEAT)
@@ -86,7 +89,8 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
         for name in ("isa", "memory", "accuracy"):
             if getattr(chosen, name):
                 p.error(f"--{name} is for --device cpu")
-    complete = not chosen.quick and set(chosen.ops) == set(BY_NAME)
+    chosen.ops = chosen.ops or TOPICS[chosen.topic]
+    complete = not chosen.quick and set(chosen.ops) == set(TOPICS[chosen.topic])
     if chosen.out is None and complete and set(chosen.dtypes) == set(DTYPES):
         chosen.out = DEFAULT_OUT
     return chosen
@@ -128,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "tests.bench", *arguments]),
         "device": chosen.device,
+        "topic": chosen.topic,
         "peer": chosen.peer,
         "isa": isa,
         "library": chosen.library,
@@ -207,8 +212,8 @@ def _measure_memory(result: harness.Result, row: Row, setup: harness.Setup) -> N
 
 
 def _latencies(chosen: argparse.Namespace, setup: harness.Setup) -> Iterator[latency.Latency]:
-    if chosen.device == "cpu" and "sig" in chosen.ops:
-        for row in LATENCIES:
+    if chosen.device == "cpu":
+        for row in [row for row in LATENCIES if row.op in chosen.ops]:
             found = latency.run(row, setup.ours, chosen.repeat, **setup.timing)
             if found is not None:
                 yield found

@@ -169,16 +169,18 @@ def finite(value: Any) -> Any:
 
 
 def write(document: dict[str, Any], titled: list[tuple[str, Table]], folder: pathlib.Path) -> None:
-    """Write ``<device>-<isa>.json`` and ``.md``; JSON without NaN and infinities."""
+    """Write ``<device>-<isa>[-<topic>].json`` and ``.md``; JSON without NaN and infinities."""
     folder.mkdir(parents=True, exist_ok=True)
     peer = "" if document["peer"] == "pysiglib" else f"-{document['peer']}"
-    stem = folder / f"{document['device']}-{document['isa']}{peer}"
+    topic = "" if document["topic"] == "signatures" else f"-{document['topic']}"
+    stem = folder / f"{document['device']}-{document['isa']}{topic}{peer}"
     text = json.dumps(finite(document), indent=1, allow_nan=False)
     stem.with_suffix(".json").write_text(text + "\n")
     sections = [f"## {title}\n\n{markdown(table)}\n" for title, table in titled]
     notes = "\n".join(f"- `{k}`: {v}" for k, v in document["definitions"].items())
     stem.with_suffix(".md").write_text(
-        f"# Benchmarks: {document['device']}, {document['isa']}, {document['peer']}\n\n"
+        f"# Benchmarks of {document['topic']}: {document['device']}, {document['isa']}, "
+        f"{document['peer']}\n\n"
         + headline(document).replace("\n", "  \n")
         + "\n\n"
         + "\n".join(sections)

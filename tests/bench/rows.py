@@ -51,6 +51,7 @@ class Row:
     moves : what moving the data is: to "copy" inputs and results, to "fill" the result, or nothing
     has_peer : whether the peer has this operation
     grid_cells : cells of refined grids, ``grid_cells(*cell)``, where the operation has such
+    topic : of the report that the row belongs to
     """
 
     name: str
@@ -70,6 +71,7 @@ class Row:
     moves: str = ""
     has_peer: bool = True
     grid_cells: Callable[..., int] | None = None
+    topic: str = "signatures"
 
     def grid(self, device: str, quick: bool) -> tuple[Cell, ...]:
         """The cells of a run."""
@@ -259,6 +261,7 @@ _KERNELS: dict[str, Any] = {
     "tolerance": {"float32": 5e-2, "float64": 1e-11},
     "extra_mb": 100.0,
     "grid_cells": formulas.pde_cells,
+    "topic": "kernels",
 }
 _GRAMS: dict[str, Any] = _KERNELS | {
     "columns": ("paths", "length", "d", "order"),
@@ -477,6 +480,10 @@ ROWS: tuple[Row, ...] = (
 )
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
+TOPICS: Mapping[str, tuple[str, ...]] = {
+    topic: tuple(row.name for row in ROWS if row.topic == topic)
+    for topic in dict.fromkeys(row.topic for row in ROWS)
+}
 
 
 @dataclass(frozen=True)
@@ -486,6 +493,7 @@ class LatencyRow:
     Attributes
     ----------
     name : for the report
+    op : row that it goes with
     shape : of the path
     library : that the path is of
     call : ``call(library, path)`` for arraysig and the peer alike
@@ -494,6 +502,7 @@ class LatencyRow:
     """
 
     name: str
+    op: str
     shape: tuple[int, ...]
     library: str
     call: Callable[[Any, Any], Any]
@@ -517,10 +526,16 @@ def _sig2_and_gradient(lib: Any, path: Any) -> Any:
 
 
 LATENCIES: tuple[LatencyRow, ...] = (
-    LatencyRow("sig, NumPy", (10, 2), "numpy", _sig2, "pysiglib", 8),
-    LatencyRow("sig_kernel, NumPy", (10, 2), "numpy", _small_kernel, "pysiglib", 15),
-    LatencyRow("sig, Torch", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
+    LatencyRow("sig, NumPy", "sig", (10, 2), "numpy", _sig2, "pysiglib", 8),
+    LatencyRow("sig_kernel, NumPy", "sig_kernel", (10, 2), "numpy", _small_kernel, "pysiglib", 15),
+    LatencyRow("sig, Torch", "sig", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
     LatencyRow(
-        "sig and gradient, Torch", (10, 2), "torch", _sig2_and_gradient, "pysiglib.torch_api", 60
+        "sig and gradient, Torch",
+        "sig",
+        (10, 2),
+        "torch",
+        _sig2_and_gradient,
+        "pysiglib.torch_api",
+        60,
     ),
 )
