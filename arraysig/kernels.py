@@ -303,10 +303,10 @@ def sig_kernel(
     where a static kernel replaces the inner product of increments by its second difference. There
     are two ways to solve it on the grid of the points.
 
-    *Finite differences* of second order on the grid that `dyadic_order` refines: the error falls by a
-    factor of about 4 with each order. The scheme needs increments p of a refined cell that are small against
-    1; when they are not, the result is meaningless, and may be huge. The cost is 4 fused
-    multiply-adds for each of the 4**dyadic_order cells in an increment.
+    *Finite differences* of second order on the grid that `dyadic_order` refines: the error falls by
+    a factor of about 4 with each order. The scheme needs increments p of a refined cell that are
+    small against 1; when they are not, the result is meaningless, and may be huge. The cost is 4
+    fused multiply-adds for each of the 4**dyadic_order cells in an increment.
 
     *Polynomial cells*: the equation is solved exactly in every cell of the grid for polynomials of
     degree `order` on its edges. The error falls faster than exponentially with the order, without
@@ -314,12 +314,13 @@ def sig_kernel(
     single cells. The cost is about 3 (order + fold)**2 fused multiply-adds for each increment.
 
     Cells are divided, not segments: with a static kernel that is not linear, further points on a
-    segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither the grid nor the
-    increments are stored: memory is a few times that of the paths, for finite differences of the
-    second path refined. Differentiable once in Torch, in reverse mode; the gradient is that of the scheme, so exact for the value that is returned.
+    segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither
+    the grid nor the increments are stored: memory is a few times that of the paths, for finite
+    differences of the second path refined. Differentiable once in Torch, in reverse mode; the
+    gradient is that of the scheme, so exact for the value that is returned.
 
-    "auto" computes orders in turn, the low ones with two folded terms, and looks at the values, for which
-    it waits on a GPU; it is refused in compiled functions.
+    "auto" computes orders in turn, the low ones with two folded terms, and looks at the values, for
+    which it waits on a GPU; it is refused in compiled functions.
 
     References
     ----------
