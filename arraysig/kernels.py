@@ -10,9 +10,9 @@ from ._core.docs import documented
 from ._core.namespace import (
     compiling,
     detached,
+    is_differentiated,
     largest_change,
     machine_epsilon,
-    records_gradient,
     square_root,
 )
 from ._ops import kernels as ops
@@ -132,7 +132,7 @@ class Arguments:
                 )
         kernel: tuple[Any, ...] = (0, 1.0, 0.0, 0.0)
         if static_kernel is not None:
-            if not isinstance(static_kernel, StaticKernel):
+            if not isinstance(static_kernel, StaticKernel) or not hasattr(static_kernel, "number"):
                 raise TypeError(
                     f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
                 )
@@ -185,7 +185,7 @@ class Arguments:
         numbers = self.scheme.numbers
         if self.scheme.method == "auto":
             numbers, value = self._choose(one, two, rest)
-            if not (records_gradient(one) or records_gradient(two)):
+            if not is_differentiated(one, two):
                 return value
         return ops.polynomial(one, two, *numbers, *rest)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import arraysig
+from arraysig.static_kernels import StaticKernel
 
 from .backends import Backend, have_torch
 
@@ -397,7 +398,11 @@ def test_dyadic_order(name: str, order: Any, error: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("name", having("static_kernel"))
-@pytest.mark.parametrize("bad", ["rbf", arraysig.RBFKernel, 1.0, np.dot], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    ["rbf", arraysig.RBFKernel, 1.0, np.dot, StaticKernel()],
+    ids=lambda bad: type(bad).__name__,
+)
 def test_static_kernel(name: str, bad: Any) -> None:
     with pytest.raises(TypeError, match=f"^{name}: `static_kernel` must be a StaticKernel or None"):
         call(name, static_kernel=bad)

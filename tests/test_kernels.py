@@ -428,6 +428,14 @@ def test_auto_in_torch(rng: np.random.Generator) -> None:
     assert torch.autograd.gradcheck(
         lambda a, b: arraysig.sig_kernel_gram(a, b, tol=1e-9, normalize=True), (x, y)
     )
+    one, two = x.detach(), y.detach()
+    grad = torch.func.grad(lambda a: arraysig.sig_kernel(a, two, tol=1e-9).sum())(one)
+    expected, _ = arraysig.sig_kernel_backprop(torch.ones(2, dtype=one.dtype), one, two, tol=1e-9)
+    torch.testing.assert_close(grad, expected)
+    with pytest.raises(
+        NotImplementedError, match="^arraysig: sig_kernel_polynomial has no forward"
+    ):
+        torch.func.jvp(lambda a: arraysig.sig_kernel(a, two), (one,), (one,))
     compiled = torch.compile(lambda a: arraysig.sig_kernel(a, a), fullgraph=True, backend="eager")
     with pytest.raises(Exception, match="sig_kernel: method 'auto' looks at values"):
         compiled(x.detach())

@@ -87,6 +87,14 @@ def records_gradient(array: Any) -> bool:
     return bool(array.requires_grad and _functions(array).is_grad_enabled())
 
 
+def is_differentiated(*arrays: Any) -> bool:
+    """Whether a derivative of results may be asked for, in reverse or in forward mode."""
+    if library(arrays[0]) != "torch":
+        return False
+    forward: Any = sys.modules["torch.autograd.forward_ad"]
+    return forward._current_level >= 0 or any(records_gradient(a) for a in arrays)
+
+
 def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     """Arrays side by side along an axis; differentiable in Torch."""
     return _functions(arrays[0]).concat(list(arrays), axis)
