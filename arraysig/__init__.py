@@ -30,6 +30,7 @@ from .signature import (
     signature,
 )
 from .static_kernels import (
+    Context,
     LinearKernel,
     Matern12Kernel,
     Matern32Kernel,
@@ -38,6 +39,7 @@ from .static_kernels import (
     RationalQuadraticKernel,
     RBFKernel,
     ScaledLinearKernel,
+    StaticKernel,
 )
 from .transforms import transform_path, transform_path_backprop
 from .words import (
@@ -53,6 +55,7 @@ from .words import (
 __version__ = _version("arraysig")
 
 __all__ = [
+    "Context",
     "LinearKernel",
     "Matern12Kernel",
     "Matern32Kernel",
@@ -61,6 +64,7 @@ __all__ = [
     "RBFKernel",
     "RationalQuadraticKernel",
     "ScaledLinearKernel",
+    "StaticKernel",
     "expected_sig_score",
     "extract_sig_coef",
     "idx_to_word",

@@ -76,6 +76,22 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _dyadic_order(text: str) -> int | tuple[int, int]:
+    numbers = text.split(",")
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(
+            f"must be a non-negative integer, or two with a comma between, got {text!r}"
+        )
+    return int(text) if len(numbers) == 1 else (int(numbers[0]), int(numbers[1]))
+
+
+def _positive(text: str) -> float:
+    try:
+        return check.positive_real("", "tol", float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}") from None
+
+
 def _real(text: str) -> float:
     try:
         return check.finite_real("", "end_time", float(text))
@@ -143,6 +159,7 @@ _TRANSFORM = (
     _option("--end-time", type=_real, default=1.0, help="last time (%(default)s)"),
 )
 _N_JOBS = _option("--n-jobs", type=_n_jobs, default=-1, help="threads; -1, the default, for all")
+_FORCE = _option("--force", action="store_true", help="overwrite OUT if it exists")
 _DEVICE = _option(
     "--device",
     choices=("auto", "cpu", "cuda"),
@@ -160,12 +177,14 @@ def _info() -> None:
 @_command(
     "demo",
     _option("--out", type=_figure, default="arraysig-demo.png", help="figure (%(default)s)"),
-    _option("--degree", type=int, choices=range(1, 6), default=3, help="truncation (%(default)s)"),
+    _option(
+        "--degree", type=int, choices=range(1, 6), default=3, help="of signatures (%(default)s)"
+    ),
     _N_JOBS,
     _DEVICE,
 )
 def _demo(out: Path, degree: int, n_jobs: int, device: str) -> None:
-    """Classify recordings of a smart watch by their signatures, and draw them."""
+    """Classify recordings of a smart watch by signatures and by signature kernels; draw them."""
     _need("examples", "matplotlib", "sklearn", "sktime")
     why_cpu = _why_cpu(device)
     from . import demo
@@ -205,6 +224,7 @@ def _refusals() -> Iterator[None]:
     _option("--dtype", choices=("float32", "float64"), help="to compute in (that of IN)"),
     _N_JOBS,
     _option("--memory-limit", type=_memory, default="1G", help="500M, 2G, ... (%(default)s)"),
+    _FORCE,
 )
 def _sig(source: str, target: str, degree: int, **options: Any) -> None:
     """Compute the signatures of the paths in a file, however large it is."""
@@ -221,7 +241,18 @@ def _sig(source: str, target: str, degree: int, **options: Any) -> None:
     _option("source2", metavar="IN2", nargs="?", help="more paths; without it, IN1 with itself"),
     _option("target", metavar="OUT", help=".npy, or .csv with a line per path of IN1"),
     _option(
-        "--dyadic-order", type=_whole, metavar="N", required=True, help="every segment becomes 2**N"
+        "--dyadic-order",
+        type=_dyadic_order,
+        metavar="N",
+        help="finite differences: every segment becomes 2**N; N1,N2 for those of IN1 and of IN2",
+    ),
+    _option("--order", type=_whole, metavar="N", help="polynomial cells of this degree, 2 to 64"),
+    _option("--fold", type=_whole, metavar="N", help="terms above --order to fold, 0 to 2 (0)"),
+    _option(
+        "--tol",
+        type=_positive,
+        metavar="X",
+        help="without an order: the least --order whose estimated error is at most X (1e-6)",
     ),
     _option(
         "--static-kernel",
@@ -233,23 +264,37 @@ def _sig(source: str, target: str, degree: int, **options: Any) -> None:
     _option("--normalize", action="store_true", help="divide by the roots of k(x, x) and k(y, y)"),
     _N_JOBS,
     _DEVICE,
+    _FORCE,
 )
 def _gram(
     source1: str,
     source2: str | None,
     target: str,
-    dyadic_order: int,
+    dyadic_order: int | tuple[int, int] | None,
+    order: int | None,
+    fold: int | None,
+    tol: float | None,
     device: str,
     **options: Any,
 ) -> None:
     """Compute the signature kernels of all pairs of paths in files, which must fit in memory."""
     from . import files
 
+    if order is not None and dyadic_order is not None:
+        raise Refused(f"--order: not together with --dyadic-order, got {order}")
+    if fold is not None and order is None:
+        raise Refused(f"--fold: only together with --order, got {fold}")
+    if tol is not None and (order is not None or dyadic_order is not None):
+        raise Refused(f"--tol: not together with --dyadic-order or --order, got {tol}")
+    given = {"order": order, "fold": fold, "tol": tol}
+    options.update({name: number for name, number in given.items() if number is not None})
     sources = [source1] if source2 is None else [source1, source2]
     on_gpu = not _why_cpu(device)
     with _refusals():
-        shape = files.gram_of_files(sources, target, dyadic_order, on_gpu=on_gpu, **options)
-    print(f"{target}: signature kernels of shape {shape}")
+        gram = files.gram_of_files(sources, target, dyadic_order, on_gpu=on_gpu, **options)
+    estimate = "" if gram.error is None else f", estimated error {gram.error:.1e}"
+    broken = f", {gram.not_finite} of them not finite" if gram.not_finite else ""
+    print(f"{target}: signature kernels of shape {gram.shape}{estimate}{broken}")
 
 
 def _parser() -> _Parser:

@@ -1,26 +1,32 @@
 """The demonstration: tell four activities apart by the sensors of a smart watch.
 
 Each recording is a path; its signature, a few hundred numbers, is all that a linear classifier
-needs to tell the activities apart.
+needs to tell the activities apart. A support vector machine needs the signature kernels of all
+pairs of recordings, which count all levels of the signatures.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._core import cpu, cuda
+from .kernels import sig_kernel_gram
 from .signature import sig
+from .static_kernels import RBFKernel
 
 RATE = 10.0  #: points per second
 CHANNELS = tuple(f"{sensor} {axis}" for sensor in ("acceleration", "rotation") for axis in "xyz")
 _CHANNEL_COLOURS = ("#08519c", "#3182bd", "#9ecae1", "#a63603", "#e6550d", "#fdae6b")
 _CLASS_COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a")
 _REPEATS = 5
+_FITS = 2  # the first one imports scikit-learn
+_BANDWIDTHS = (1, 4, 16)  # of the static kernel, in medians of squared distances of points
+_PENALTIES = (0.1, 1, 10, 100)  # of the support vector machine, for points on the wrong side
 
 
 class Part(NamedTuple):
@@ -72,20 +78,76 @@ def timed(function: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     return result, min(seconds)
 
 
+class Outcome(NamedTuple):
+    """What a classifier makes of the recordings.
+
+    Attributes
+    ----------
+    title : of its panel in the figure, without the accuracy
+    scores : of all recordings, those to train on first, shape (batch, number)
+    predicted : activities of the test recordings
+    accuracy : on the test recordings
+    """
+
+    title: str
+    scores: Any
+    predicted: Any
+    accuracy: float
+
+    @classmethod
+    def of(cls, title: str, model: Any, inputs: Any, labels: Any) -> Outcome:
+        """Of a fitted classifier and its inputs, of which the last are those of `labels`."""
+        unseen = inputs[-len(labels) :]
+        scores = model.decision_function(inputs)
+        return cls(title, scores, model.predict(unseen), model.score(unseen, labels))
+
+
+def fit_features(features: Any, labels: Any) -> Any:
+    """Fit a logistic regression on standardised features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return model.fit(features, labels)
+
+
+def fit_kernel(grams: dict[float, Any], labels: Any) -> tuple[float, Any]:
+    """Fit a support vector machine; choose bandwidth and penalty by cross-validation.
+
+    Parameters
+    ----------
+    grams : Gram matrices of the training recordings by bandwidth
+    labels : of these recordings
+    """
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.svm import SVC
+
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    machine = SVC(kernel="precomputed", decision_function_shape="ovo")
+    fitted = {
+        bandwidth: GridSearchCV(machine, {"C": _PENALTIES}, cv=folds).fit(gram, labels)
+        for bandwidth, gram in grams.items()
+    }
+    best = max(fitted, key=lambda bandwidth: fitted[bandwidth].best_score_)
+    return best, fitted[best].best_estimator_
+
+
+def median_distance(paths: Any) -> float:
+    """Median squared distance of points of two paths at one time."""
+    return float(np.median(((paths[:, None] - paths) ** 2).sum(-1)))
+
+
 def run(out: Path, degree: int, n_jobs: int, why_cpu: str) -> None:
-    """Load, compute features, fit, print and draw.
+    """Load, classify by features and by kernels, print and draw.
 
     Parameters
     ----------
     out : file of the figure
     degree : of the signatures
     n_jobs : threads of the CPU
-    why_cpu : the reason why the CPU computes the signatures; "" lets a GPU do it
+    why_cpu : the reason why the CPU computes; "" lets a GPU do it
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     train, test = load()
     mean, std = train.paths.mean((0, 1)), train.paths.std((0, 1))
     standard = (np.concatenate([train.paths, test.paths]) - mean) / std
@@ -94,56 +156,83 @@ def run(out: Path, degree: int, n_jobs: int, why_cpu: str) -> None:
     print(f"data        BasicMotions: {count} recordings, {dimension} channels, {length} points")
     print(f"            {len(train.labels)} to train on, {len(test.labels)} to test on")
 
+    there: Any = paths
+    back: Callable[[Any], Any] = np.asarray
     if why_cpu:
-        where = f"CPU, {cpu.instruction_set()}, n_jobs={n_jobs}\n            not a GPU: {why_cpu}"
-
-        def compute() -> Any:
-            return sig(paths, degree, time_aug=True, n_jobs=n_jobs)
+        print(f"device      CPU, {cpu.instruction_set()}, n_jobs={n_jobs}")
+        print(f"            not a GPU: {why_cpu}")
     else:
-        where = "GPU, after a first call that compiles"
-        uploaded = cuda.upload(paths)
+        print("device      GPU, after a first call that compiles")
+        there, back = cuda.upload(paths), cuda.download
 
-        def compute() -> Any:
-            return cuda.download(sig(uploaded, degree, time_aug=True))
+    def signatures() -> Any:
+        return back(sig(there, degree, time_aug=True, n_jobs=n_jobs))
 
-    compute()
-    signatures, seconds = timed(compute, _REPEATS)
-    print(f"features    signatures to degree {degree}: {signatures.shape[1]} numbers per recording")
-    print(f"            {seconds * 1e3:.2f} ms: {count / seconds:,.0f} paths per second")
-    print(f"device      {where}")
+    def gram(bandwidth: float) -> Any:
+        kernel = RBFKernel(bandwidth)
+        options: dict[str, Any] = {"time_aug": True, "normalize": True, "n_jobs": n_jobs}
+        return back(sig_kernel_gram(there, there, 1, static_kernel=kernel, **options))
 
-    features = roots(signatures, dimension + 1, degree)
-    known, unseen = np.split(features, [len(train.labels)])
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    _, seconds = timed(lambda: model.fit(known, train.labels), 1)
-    accuracy = model.score(unseen, test.labels)
-    print(f"classifier  logistic regression, fitted in {seconds * 1e3:.0f} ms")
-    print(f"accuracy    {accuracy:.3f} on the test recordings")
-
-    draw(out, standard, features, train.labels, test.labels, model, degree)
+    labels = train.labels, test.labels
+    median = median_distance(paths[: len(train.labels)])
+    outcomes = by_features(signatures, dimension, degree, *labels), by_kernel(gram, median, *labels)
+    draw(out, standard, *labels, outcomes)
     print(f"figure      {out}")
 
 
-def draw(
-    out: Path,
-    paths: Any,
-    features: Any,
-    train_labels: Any,
-    test_labels: Any,
-    model: Any,
-    degree: int,
-) -> None:
-    """Draw one recording of each activity, and all of them as the classifier sees them.
+def by_features(
+    signatures: Callable[[], Any], dimension: int, degree: int, train_labels: Any, test_labels: Any
+) -> Outcome:
+    """Classify by the coefficients of signatures, and print how that went."""
+    signatures()
+    rows, seconds = timed(signatures, _REPEATS)
+    print(f"features    signatures to degree {degree}: {rows.shape[1]} numbers per recording")
+    print(f"            {seconds * 1e3:.2f} ms: {len(rows) / seconds:,.0f} paths per second")
+    features, known = roots(rows, dimension + 1, degree), len(train_labels)
+    model, seconds = timed(lambda: fit_features(features[:known], train_labels), _FITS)
+    outcome = Outcome.of(f"Signatures to degree {degree}", model, features, test_labels)
+    print(f"classifier  logistic regression, fitted in {seconds * 1e3:.0f} ms")
+    print(f"accuracy    {outcome.accuracy:.3f} on the test recordings, by features")
+    return outcome
 
-    Its scores, one per activity, are linear in the features; drawn are their two principal
+
+def by_kernel(
+    gram: Callable[[float], Any], median: float, train_labels: Any, test_labels: Any
+) -> Outcome:
+    """Classify by signature kernels, and print how that went.
+
+    Parameters
+    ----------
+    gram : the matrix of all recordings, for a bandwidth of the static kernel
+    median : squared distance of points
+    train_labels, test_labels : activities
+    """
+    known = len(train_labels)
+    blocks = {factor * median: gram(factor * median)[:known, :known] for factor in _BANDWIDTHS}
+    (bandwidth, model), fitting = timed(lambda: fit_kernel(blocks, train_labels), _FITS)
+    matrix, seconds = timed(lambda: gram(bandwidth), _REPEATS)
+    outcome = Outcome.of("Signature kernels", model, matrix[:, :known], test_labels)
+    count = len(matrix)
+    print(f"kernels     Gram matrix of {count} x {count} paths: {seconds * 1e3:.1f} ms")
+    print(f"classifier  support vector machine, C={model.C:g}, RBFKernel({bandwidth:.3g})")
+    print(f"            by cross-validation on the training recordings, {fitting * 1e3:.0f} ms")
+    print(f"accuracy    {outcome.accuracy:.3f} on the test recordings, by kernels")
+    return outcome
+
+
+def draw(
+    out: Path, paths: Any, train_labels: Any, test_labels: Any, outcomes: Sequence[Outcome]
+) -> None:
+    """Draw one recording of each activity, and all of them as each classifier sees them.
+
+    Its scores are linear in the features, or in the kernels; drawn are their two principal
     components, found from the training recordings.
     """
     from matplotlib.figure import Figure
-    from sklearn.decomposition import PCA
 
-    names = model.classes_
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.05, 1))[0]
+    names = np.unique(train_labels)
+    figure = Figure(figsize=(15, 6), layout="constrained")
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.5))[0]
 
     panels = left.subplots(2, 2, sharex=True)
     seconds = np.arange(paths.shape[1]) / RATE
@@ -155,27 +244,33 @@ def draw(
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[-1]:
         axes.set_xlabel("seconds")
-    left.suptitle("One recording of each activity, in standard deviations of each channel")
+    left.suptitle("One recording of each activity, in standard deviations")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     left.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 
-    scores = model.decision_function(features)
+    panels = right.subplots(1, len(outcomes))
+    for axes, outcome in zip(panels, outcomes, strict=True):
+        _scatter(axes, outcome, train_labels, test_labels)
+    panels[0].set_ylabel("second component")
+    right.suptitle("All recordings, as the classifiers see them")
+    handles, labels = panels[0].get_legend_handles_labels()
+    right.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.savefig(out, dpi=150)
+
+
+def _scatter(axes: Any, outcome: Outcome, train_labels: Any, test_labels: Any) -> None:
+    from sklearn.decomposition import PCA
+
     known = len(train_labels)
-    points = PCA(2).fit(scores[:known]).transform(scores)
-    axes = right.subplots()
-    for name, colour in zip(names, _CLASS_COLOURS, strict=True):
+    points = PCA(2).fit(outcome.scores[:known]).transform(outcome.scores)
+    for name, colour in zip(np.unique(train_labels), _CLASS_COLOURS, strict=True):
         seen, new = points[:known][train_labels == name], points[known:][test_labels == name]
         axes.scatter(*seen.T, color=colour, s=22, alpha=0.55, linewidths=0)
         axes.scatter(*new.T, color=colour, s=55, marker="x", label=name)
-    wrong = points[known:][model.predict(features[known:]) != test_labels]
+    wrong = points[known:][outcome.predicted != test_labels]
     axes.scatter([], [], color="grey", s=22, label="training")
     axes.scatter([], [], color="grey", s=55, marker="x", label="test")
-    if len(wrong):
-        axes.scatter(*wrong.T, s=180, facecolors="none", edgecolors="black", label="misclassified")
-    accuracy = model.score(features[known:], test_labels)
-    axes.set_title(f"Signatures to degree {degree}: test accuracy {accuracy:.3f}")
+    axes.scatter(*wrong.T, s=180, facecolors="none", edgecolors="black", label="misclassified")
+    axes.set_title(f"{outcome.title}: test accuracy {outcome.accuracy:.3f}")
     axes.set_xlabel("first component of the classifier's scores")
-    axes.set_ylabel("second component")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(out, dpi=150)

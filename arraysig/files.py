@@ -6,11 +6,12 @@ import contextlib
 import math
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +25,7 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+_PARAMETER = re.compile(r"^\w+: `(\w+)` ")  #: how messages of functions begin
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -151,9 +153,17 @@ def _numbers(line: str) -> list[float] | None:
         return None
 
 
+def _refuse_existing(target: str, force: bool) -> None:
+    if os.path.lexists(target) and not force:
+        raise BadFile(f"{target}: OUT exists; --force overwrites it")
+
+
 @contextlib.contextmanager
-def written_at_once(name: str) -> Iterator[IO[bytes]]:
-    """A file that gets its name when all is written, and is gone if that fails."""
+def written_at_once(name: str, force: bool) -> Iterator[IO[bytes]]:
+    """A file that gets its name when all is written, and is gone if that fails.
+
+    With `force` it takes the place of another one.
+    """
     folder = Path(name).resolve().parent
     try:
         handle, part = tempfile.mkstemp(".part", f".{Path(name).name}.", folder)
@@ -165,6 +175,7 @@ def written_at_once(name: str) -> Iterator[IO[bytes]]:
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(part, 0o666 & ~mask)  # mkstemp's own is for the user only
+        _refuse_existing(name, force)  # it may have appeared meanwhile
         os.replace(part, name)
     except OSError as error:
         raise BadFile(f"{name}: {error.strerror or error}") from None
@@ -173,12 +184,15 @@ def written_at_once(name: str) -> Iterator[IO[bytes]]:
             os.unlink(part)
 
 
-def _check_target(target: str, *sources: str) -> None:
+def _check_target(target: str, force: bool, *sources: str) -> None:
     """Refuse a name that can not be that of a result."""
     if Path(target).suffix.lower() not in (".npy", ".csv"):
         raise BadFile(f"{target}: must end in .npy or .csv")
+    if Path(target).is_dir():
+        raise BadFile(f"{target}: is a folder")
     if Path(target).exists() and any(os.path.samefile(source, target) for source in sources):
         raise BadFile(f"{target}: is the file that is read")
+    _refuse_existing(target, force)
 
 
 def _floating(paths: Paths) -> np.dtype[Any]:
@@ -222,6 +236,7 @@ def signatures_of_file(
     dtype: str | None = None,
     n_jobs: int = -1,
     memory_limit: int = 2**30,
+    force: bool = False,
 ) -> tuple[int, ...]:
     """Write the signatures of the paths in a file to another; returns their shape.
 
@@ -231,9 +246,10 @@ def signatures_of_file(
     target : ``.npy``, or ``.csv`` with a line per path
     dtype : to compute and write in; by default as `sig` does for the numbers of the file
     memory_limit : bytes that the process may take in all
+    force : whether a target that exists is overwritten
     """
     paths = open_paths(source)
-    _check_target(target, source)
+    _check_target(target, force, source)
     try:
         row = sig_length(
             paths.dimension, degree, time_aug=time_aug, lead_lag=lead_lag, scalar_term=scalar_term
@@ -243,7 +259,10 @@ def signatures_of_file(
     into = np.dtype(dtype) if dtype else _floating(paths)
     at_once = _paths_at_once(paths, row, np.dtype(float), memory_limit, n_jobs)
     shape = (*paths.batch, row)
-    with written_at_once(target) as file, tqdm(total=paths.count, unit="path", disable=None) as bar:
+    with (
+        written_at_once(target, force) as file,
+        tqdm(total=paths.count, unit="path", disable=None) as bar,
+    ):
         if target.lower().endswith(".npy"):
             header = {"descr": into.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -266,11 +285,34 @@ def signatures_of_file(
     return shape
 
 
+def _naming_the_option(message: str) -> str:
+    """``"function: `some_name` must ..."`` for those who gave it as ``--some-name``."""
+    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}: ", message, count=1)
+
+
+class Gram(NamedTuple):
+    """What is told of a Gram matrix.
+
+    Attributes
+    ----------
+    shape : of the matrix
+    error : estimate of the largest one, None where an order was given
+    not_finite : how many numbers are infinite or NaN
+    """
+
+    shape: tuple[int, ...]
+    error: float | None
+    not_finite: int
+
+
 def gram_of_files(
     sources: Sequence[str],
     target: str,
-    dyadic_order: int,
+    dyadic_order: int | tuple[int, int] | None = None,
     *,
+    order: int | None = None,
+    fold: int = 0,
+    tol: float = 1e-6,
     static_kernel: StaticKernel | None = None,
     time_aug: bool = False,
     lead_lag: bool = False,
@@ -278,17 +320,20 @@ def gram_of_files(
     normalize: bool = False,
     n_jobs: int = -1,
     on_gpu: bool = False,
-) -> tuple[int, ...]:
-    """Write the Gram matrix of the paths in one or two files to another; returns its shape.
+    force: bool = False,
+) -> Gram:
+    """Write the Gram matrix of the paths in one or two files to another.
 
     Parameters
     ----------
     sources : ``.npy`` of shape (..., length, dimension), or ``.csv`` of one path
     target : ``.npy``, or ``.csv`` with a line per path of the first file
+    dyadic_order, order, fold, tol : the scheme, as for `sig_kernel_gram`
     on_gpu : compute on the current CUDA device
+    force : whether a target that exists is overwritten
     """
     files = [open_paths(source) for source in sources]
-    _check_target(target, *sources)
+    _check_target(target, force, *sources)
     if files[0].dimension != files[-1].dimension:
         raise BadFile(
             f"{sources[-1]}: must hold paths of {files[0].dimension} channels, as {sources[0]} "
@@ -296,30 +341,37 @@ def gram_of_files(
         )
     into = np.result_type(*[_floating(paths) for paths in files])
     shape = (*files[0].batch, *files[-1].batch)
-    with written_at_once(target) as file:
+    auto = dyadic_order is None and order is None
+    with written_at_once(target, force) as file:
         arrays: list[Any] = [paths.read(0, paths.count).astype(into, copy=False) for paths in files]
         if on_gpu:
             from ._core import cuda
 
             arrays = [cuda.upload(array) for array in arrays]
         try:
-            gram = sig_kernel_gram(
+            result = sig_kernel_gram(
                 arrays[0],
                 arrays[-1],  # the same object without a second file, which halves the work
                 dyadic_order,
+                order=order,
+                fold=fold,
+                tol=tol,
                 static_kernel=static_kernel,
                 time_aug=time_aug,
                 lead_lag=lead_lag,
                 end_time=end_time,
                 n_jobs=n_jobs,
                 normalize=normalize,
+                progress=sys.stderr.isatty(),
+                return_error=auto,
             )
-        except ValueError as error:
-            raise BadFile(str(error)) from None
+        except ValueError as bad:
+            raise BadFile(_naming_the_option(str(bad))) from None
+        gram, error = result if auto else (result, None)
         if on_gpu:
             gram = cuda.download(gram)
         if target.lower().endswith(".npy"):
             np.save(file, gram.reshape(shape))
         else:
             np.savetxt(file, gram, delimiter=",", fmt="%.17g")
-    return shape
+    return Gram(shape, error, int(np.count_nonzero(~np.isfinite(gram))))

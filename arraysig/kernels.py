@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, NamedTuple
 
 from ._core import check
+from ._core import progress as shown
 from ._core.docs import documented
 from ._core.namespace import (
+    all_finite,
     compiling,
     detached,
     is_differentiated,
@@ -17,7 +20,8 @@ from ._core.namespace import (
 )
 from ._ops import kernels as ops
 from ._ops import transforms
-from .static_kernels import StaticKernel
+from .static_kernels import BuiltInKernel, LinearKernel, StaticKernel
+from .user_kernels import UserKernel
 
 __all__ = [
     "sig_kernel",
@@ -34,6 +38,7 @@ _LADDER = ((2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (3
 #: Units of rounding below which "auto" does not try to go.
 _ROUNDING = 100
 
+_LINEAR = LinearKernel()
 _METHODS = ("finite_difference", "polynomial", "auto")
 
 
@@ -85,11 +90,40 @@ class Scheme(NamedTuple):
         return cls(method, (order, fold))
 
 
+class Wanted(NamedTuple):
+    """What a function of kernels returns."""
+
+    grid: bool
+    normalize: bool
+    error: bool
+
+    @classmethod
+    def of(
+        cls, name: str, scheme: Scheme, return_grid: Any, normalize: Any, return_error: Any
+    ) -> Wanted:
+        """Check what was asked for."""
+        grid = check.flag(name, "return_grid", return_grid)
+        normalize = check.flag(name, "normalize", normalize)
+        error = check.flag(name, "return_error", return_error)
+        if grid and normalize:
+            raise ValueError(f"{name}: `normalize` must be False with `return_grid`, got True")
+        if error and scheme.method != "auto":
+            raise ValueError(
+                f"{name}: `return_error` must be False for method {scheme.method!r}, got True"
+            )
+        return cls(grid, normalize, error)
+
+
+def _optional(k_grid: Any) -> dict[str, Any]:
+    return {} if k_grid is None else {"k_grid": k_grid}
+
+
 class Arguments:
     """What functions of kernels do with their arguments: checks, and augmented paths.
 
     `names` are those of both arrays of paths in messages. `fewest` is for samples, of which pairs
-    within each are wanted too: the least numbers of paths.
+    within each are wanted too: the least numbers of paths. With `grid` kernels are those of all
+    nodes.
     """
 
     def __init__(
@@ -104,6 +138,9 @@ class Arguments:
         gram: bool,
         names: tuple[str, str] = ("path1", "path2"),
         fewest: tuple[int, int] | None = None,
+        grid: Any = False,
+        max_batch: Any = -1,
+        progress: Any = False,
         **derivs: Any,
     ) -> None:
         first, second = names
@@ -130,22 +167,23 @@ class Arguments:
                     f"{name}: `{names[which]}` must hold at least {least} "
                     f"path{'s' if least > 1 else ''}, got shape {tuple(self.shapes[which])}"
                 )
-        kernel: tuple[Any, ...] = (0, 1.0, 0.0, 0.0)
-        if static_kernel is not None:
-            if not isinstance(static_kernel, StaticKernel) or not hasattr(static_kernel, "number"):
-                raise TypeError(
-                    f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
-                )
-            kernel = (static_kernel.number, *static_kernel.parameters())
+        if static_kernel is None:
+            static_kernel = _LINEAR
+        elif not isinstance(static_kernel, StaticKernel):
+            raise TypeError(
+                f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
+            )
+        self.grid = check.flag(name, "return_grid", grid)
+        self.progress = check.flag(name, "progress", progress)
+        self.max_batch = check.batch_size(name, "max_batch", max_batch)
         self.time_aug = check.flag(name, "time_aug", flags[0])
         self.lead_lag = check.flag(name, "lead_lag", flags[1])
         end_time = check.finite_real(name, "end_time", flags[2])
         self.n_jobs = check.n_jobs(name, n_jobs)
         if scheme.method == "finite_difference":
-            steps1, steps2 = [(a.shape[-2] - 1) * (2 if self.lead_lag else 1) for a in (one, two)]
-            if fewest:
-                steps1 = steps2 = max(steps1, steps2)
-            cells = steps1 * steps2 * 2 ** sum(scheme.numbers)
+            steps = [(a.shape[-2] - 1) * (2 if self.lead_lag else 1) for a in (one, two)]
+            cells = steps[0] * steps[1] if not fewest else max(steps) ** 2
+            cells *= 2 ** sum(scheme.numbers)
             if cells >= 2**62:
                 raise ValueError(
                     f"{name}: `dyadic_order` must leave fewer than 2**62 cells, got "
@@ -156,8 +194,18 @@ class Arguments:
             one, two = transforms.transform_path(one, *rest), transforms.transform_path(two, *rest)
         self.name = name
         self.same = gram and path1 is path2
-        self.scheme, self.static_kernel = scheme, kernel
+        self.scheme, self.static_kernel = scheme, static_kernel
         self.paths = self._grouped(one, gram), self._grouped(two, gram)
+        #: Largest change that "auto" has found on its last step.
+        self.error = 0.0
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """Shape of the grid of a pair."""
+        steps = [path.shape[-2] - 1 for path in self.paths]
+        if self.scheme.method == "finite_difference":
+            steps = [s * 2**order for s, order in zip(steps, self.scheme.numbers, strict=True)]
+        return (steps[0] + 1, steps[1] + 1)
 
     @staticmethod
     def _grouped(path: Any, gram: bool) -> Any:
@@ -174,22 +222,43 @@ class Arguments:
         """
         numbers = self.scheme.numbers
         even = self.scheme.method != "finite_difference" or numbers[0] == numbers[1]
-        symmetric = (self.same or left == right) and even
+        symmetric = (self.same or left == right) and even and not self.grid
         return self._solve(self.paths[left], self.paths[right], symmetric)
 
     def _solve(self, one: Any, two: Any, symmetric: bool) -> Any:
-        rest = (*self.static_kernel, symmetric, self.n_jobs)
         two = two[...]  # Torch's compiler wants two tensors
-        if self.scheme.method == "finite_difference":
-            return ops.differences(one, two, *self.scheme.numbers, *rest)
         numbers = self.scheme.numbers
         if self.scheme.method == "auto":
-            numbers, value = self._choose(one, two, rest)
+            numbers, value = self._choose(one, two, symmetric)
             if not is_differentiated(one, two):
                 return value
-        return ops.polynomial(one, two, *numbers, *rest)
+        return self._apply(numbers, one, two, symmetric)
 
-    def _choose(self, one: Any, two: Any, rest: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    def _rows(self) -> ops.Rows:
+        return ops.differences if self.scheme.method == "finite_difference" else ops.polynomial
+
+    def _users(self, numbers: tuple[int, ...]) -> UserKernel:
+        rest = self.grid, self.n_jobs, self.max_batch
+        return UserKernel(self.name, self.static_kernel, self._rows(), numbers, *rest)
+
+    def _bar(self, numbers: tuple[int, ...], one: Any, two: Any) -> Any:
+        name = f"{self.name}, order {numbers[0]}" if self.scheme.method == "auto" else self.name
+        return shown.bar(name, math.prod(one.shape[:-2]) * two.shape[-3], "kernel")
+
+    def _apply(self, numbers: tuple[int, ...], one: Any, two: Any, symmetric: bool) -> Any:
+        if not self.progress:
+            return self._applied(numbers, one, two, symmetric)
+        with self._bar(numbers, one, two):
+            return self._applied(numbers, one, two, symmetric)
+
+    def _applied(self, numbers: tuple[int, ...], one: Any, two: Any, symmetric: bool) -> Any:
+        kernel = self.static_kernel
+        if not isinstance(kernel, BuiltInKernel):
+            return self._users(numbers).kernel(one, two, symmetric)
+        rest = symmetric, self.grid, self.n_jobs
+        return self._rows().kernel(one, two, *numbers, kernel.number, *kernel.parameters(), *rest)
+
+    def _choose(self, one: Any, two: Any, symmetric: bool) -> tuple[tuple[int, ...], Any]:
         """The first order and fold that differ from those before by `tol` at most; the kernel."""
         if compiling():
             raise NotImplementedError(
@@ -198,12 +267,16 @@ class Arguments:
             )
         one, two = detached(one), detached(two)
         tol = max(self.scheme.tol, _ROUNDING * machine_epsilon(one))
-        before = ops.polynomial(one, two, *_LADDER[0], *rest)
+        # Paths with points that are not finite have a kernel of no value at all orders.
+        counts = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
+        counts = counts[..., None, None] if self.grid else counts
+        before = self._apply(_LADDER[0], one, two, symmetric)
         error = math.inf
         for numbers in _LADDER[1:]:
-            value = ops.polynomial(one, two, *numbers, *rest)
-            error = largest_change(value, before)
+            value = self._apply(numbers, one, two, symmetric)
+            error = largest_change(value, before, counts)
             if error <= tol:
+                self.error = max(self.error, error)
                 return numbers, value
             before = value
         raise ValueError(
@@ -222,15 +295,34 @@ class Arguments:
         product = self.norms(0)[..., :, None] * self.norms(1)[..., None, :]
         return self.kernel() / square_root(product)
 
+    def result(self, wanted: Wanted, shape: tuple[int, ...]) -> Any:
+        """What a function of kernels returns, of a shape but for the axes of grids."""
+        kernel = self.normalized() if wanted.normalize else self.kernel()
+        kernel = self.restore(kernel.reshape((*shape, *(self.nodes if self.grid else ()))))
+        return (kernel, self.error) if wanted.error else kernel
+
+    def checked_derivs(self, shape: tuple[int, ...], grouped: tuple[int, ...]) -> Any:
+        """Derivatives (and a grid) that were given, of a shape but for the axes of grids."""
+        nodes = self.nodes
+        of_values = nodes if self.grid else ()
+        derivs, *grids = self.derivs
+        check.shape(self.name, "derivs", derivs.shape, (*shape, *of_values))
+        for grid in grids:
+            check.shape(self.name, "k_grid", grid.shape, (*shape, *nodes))
+        return derivs.reshape(*grouped, *of_values)
+
     def gradients(self, derivs: Any, left: bool, right: bool) -> tuple[Any, Any]:
         """With respect to the paths as they were given, None where not wanted."""
-        rest = (*self.static_kernel, False, self.n_jobs)
         numbers = self.scheme.numbers
         if self.scheme.method == "auto":
-            numbers, _ = self._choose(*self.paths, rest)
-        differences = self.scheme.method == "finite_difference"
-        vjp = ops.differences_vjp if differences else ops.polynomial_vjp
-        both = vjp(derivs, *self.paths, *numbers, *rest)
+            numbers, _ = self._choose(*self.paths, False)
+        kernel = self.static_kernel
+        with self._bar(numbers, *self.paths) if self.progress else contextlib.nullcontext():
+            if isinstance(kernel, BuiltInKernel):
+                rest = kernel.number, *kernel.parameters(), False, self.grid, self.n_jobs
+                both = self._rows().vjp(derivs, *self.paths, *numbers, *rest)
+            else:
+                both = self._users(numbers).gradients(derivs, *self.paths, False, (left, right))
         return self._original(both[0], 0, left), self._original(both[1], 1, right)
 
     def _original(self, gradient: Any, which: int, wanted: bool) -> Any:
@@ -258,7 +350,9 @@ def sig_kernel(
     lead_lag: bool = False,
     end_time: float = 1.0,
     n_jobs: int = 1,
+    return_grid: bool = False,
     normalize: bool = False,
+    return_error: bool = False,
 ) -> Any:
     r"""Signature kernels of pairs of paths: inner products of their signatures of all levels.
 
@@ -275,14 +369,18 @@ def sig_kernel(
     {lead_lag}
     {end_time}
     {n_jobs}
+    {return_grid}
     normalize : bool, default False
         Divide by the root of the product of the kernels of both paths with themselves; NaN where
-        that is negative, as happens when the scheme below blows up.
+        that is negative, as happens when the scheme below blows up. Not with `return_grid`.
+    {return_error}
 
     Returns
     -------
-    array, shape (...)
+    array, shape (...), or (..., nodes1, nodes2) with `return_grid`
         Of the library, device and dtype of `path1`. A path of one point gives 1.
+    error : float
+        Only with `return_error`.
 
     Raises
     ------
@@ -344,10 +442,11 @@ def sig_kernel(
     name = "sig_kernel"
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
-    normalize = check.flag(name, "normalize", normalize)
-    args = Arguments(name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False)
-    result = args.normalized() if normalize else args.kernel()
-    return args.restore(result.reshape(tuple(args.batch1)))
+    wanted = Wanted.of(name, scheme, return_grid, normalize, return_error)
+    args = Arguments(
+        name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False, grid=wanted.grid
+    )
+    return args.result(wanted, tuple(args.batch1))
 
 
 @documented
@@ -367,13 +466,15 @@ def sig_kernel_backprop(
     end_time: float = 1.0,
     left_deriv: bool = True,
     right_deriv: bool = False,
+    k_grid: Any = None,
     n_jobs: int = 1,
+    return_grid: bool = False,
 ) -> tuple[Any, Any]:
     """Gradient of a function of `sig_kernel` with respect to the paths.
 
     Parameters
     ----------
-    derivs : array, shape (...)
+    derivs : array, shape (...), or (..., nodes1, nodes2) with `return_grid`
         Derivatives with respect to the kernels.
     path1 : array, shape (..., length1, dimension)
         The first paths.
@@ -388,7 +489,11 @@ def sig_kernel_backprop(
         Whether the gradient with respect to `path1` is wanted.
     right_deriv : bool, default False
         Whether the gradient with respect to `path2` is wanted.
+    k_grid : array or None, default None
+        For compatibility: what `return_grid` gives, without effect; grids are computed again.
     {n_jobs}
+    return_grid : bool, default False
+        Whether `derivs` are with respect to all nodes, as `return_grid` gives them.
 
     Returns
     -------
@@ -426,12 +531,22 @@ def sig_kernel_backprop(
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     args = Arguments(
-        name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False, derivs=derivs
+        name,
+        path1,
+        path2,
+        scheme,
+        static_kernel,
+        flags,
+        n_jobs,
+        gram=False,
+        grid=return_grid,
+        derivs=derivs,
+        **_optional(k_grid),
     )
-    check.shape(name, "derivs", args.derivs[0].shape, tuple(args.batch1))
+    derivs = args.checked_derivs(tuple(args.batch1), (*args.batch1, 1, 1))
     if not left and not right:
         return None, None
-    return args.gradients(args.derivs[0].reshape(*args.batch1, 1, 1), left, right)
+    return args.gradients(derivs, left, right)
 
 
 @documented
@@ -449,8 +564,11 @@ def sig_kernel_gram(
     lead_lag: bool = False,
     end_time: float = 1.0,
     n_jobs: int = 1,
+    return_grid: bool = False,
     normalize: bool = False,
     max_batch: int = -1,
+    progress: bool = False,
+    return_error: bool = False,
 ) -> Any:
     """Signature kernels of all pairs of two sets of paths.
 
@@ -467,17 +585,21 @@ def sig_kernel_gram(
     {lead_lag}
     {end_time}
     {n_jobs}
+    {return_grid}
     normalize : bool, default False
         Divide by the root of the product of the kernels of both paths with themselves; NaN where
-        that is negative.
-    max_batch : int, default -1
-        For compatibility: -1 or a positive number, without effect. Memory does not grow with the
-        number of pairs.
+        that is negative. Not with `return_grid`.
+    {max_batch}
+    {progress}
+    {return_error}
 
     Returns
     -------
     array
-        Its shape is the leading axes of `path1`, then those of `path2`.
+        Its shape is the leading axes of `path1`, then those of `path2`, then with `return_grid`
+        (nodes1, nodes2).
+    error : float
+        Only with `return_error`.
 
     Raises
     ------
@@ -503,11 +625,21 @@ def sig_kernel_gram(
     name = "sig_kernel_gram"
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
-    normalize = check.flag(name, "normalize", normalize)
-    check.batch_size(name, "max_batch", max_batch)
-    args = Arguments(name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=True)
-    result = args.normalized() if normalize else args.kernel()
-    return args.restore(result.reshape((*args.batch1, *args.batch2)))
+    wanted = Wanted.of(name, scheme, return_grid, normalize, return_error)
+    args = Arguments(
+        name,
+        path1,
+        path2,
+        scheme,
+        static_kernel,
+        flags,
+        n_jobs,
+        gram=True,
+        grid=wanted.grid,
+        max_batch=max_batch,
+        progress=progress,
+    )
+    return args.result(wanted, (*args.batch1, *args.batch2))
 
 
 @documented
@@ -527,15 +659,18 @@ def sig_kernel_gram_backprop(
     end_time: float = 1.0,
     left_deriv: bool = True,
     right_deriv: bool = False,
+    k_grid: Any = None,
     n_jobs: int = 1,
+    return_grid: bool = False,
     max_batch: int = -1,
+    progress: bool = False,
 ) -> tuple[Any, Any]:
     """Gradient of a function of `sig_kernel_gram` with respect to the paths.
 
     Parameters
     ----------
     derivs : array
-        Derivatives with respect to the kernels, of the shape of the Gram matrix.
+        Derivatives with respect to the kernels, of the shape of what `sig_kernel_gram` returns.
     path1 : array, shape (..., length1, dimension)
         The first paths.
     path2 : array, shape (..., length2, dimension)
@@ -549,9 +684,13 @@ def sig_kernel_gram_backprop(
         Whether the gradient with respect to `path1` is wanted.
     right_deriv : bool, default False
         Whether the gradient with respect to `path2` is wanted.
+    k_grid : array or None, default None
+        For compatibility: what `return_grid` gives, without effect; grids are computed again.
     {n_jobs}
-    max_batch : int, default -1
-        For compatibility: -1 or a positive number, without effect.
+    return_grid : bool, default False
+        Whether `derivs` are with respect to all nodes, as `return_grid` gives them.
+    {max_batch}
+    {progress}
 
     Returns
     -------
@@ -583,15 +722,25 @@ def sig_kernel_gram_backprop(
         check.flag(name, "left_deriv", left_deriv),
         check.flag(name, "right_deriv", right_deriv),
     )
-    check.batch_size(name, "max_batch", max_batch)
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     args = Arguments(
-        name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=True, derivs=derivs
+        name,
+        path1,
+        path2,
+        scheme,
+        static_kernel,
+        flags,
+        n_jobs,
+        gram=True,
+        grid=return_grid,
+        max_batch=max_batch,
+        progress=progress,
+        derivs=derivs,
+        **_optional(k_grid),
     )
-    shape = (*args.batch1, *args.batch2)
-    check.shape(name, "derivs", args.derivs[0].shape, shape)
+    counts = math.prod(args.batch1), math.prod(args.batch2)
+    derivs = args.checked_derivs((*args.batch1, *args.batch2), counts)
     if not left and not right:
         return None, None
-    counts = math.prod(args.batch1), math.prod(args.batch2)
-    return args.gradients(args.derivs[0].reshape(counts), left, right)
+    return args.gradients(derivs, left, right)

@@ -63,8 +63,7 @@ def sig_score(
     {lead_lag}
     {end_time}
     {n_jobs}
-    max_batch : int, default -1
-        For compatibility: -1 or a positive number, without effect.
+    {max_batch}
 
     Returns
     -------
@@ -101,7 +100,6 @@ def sig_score(
     """
     name = "sig_score"
     lam = check.finite_real(name, "lam", lam)
-    check.batch_size(name, "max_batch", max_batch)
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     args = Arguments(
@@ -115,6 +113,7 @@ def sig_score(
         gram=True,
         names=("sample", "y"),
         fewest=(2, 0),
+        max_batch=max_batch,
     )
     scores = lam * _mean_of_others(args.kernel(0, 0)) - 2 * args.kernel().mean(0)
     return args.restore(scores.reshape(tuple(args.batch2) or (1,)))
@@ -154,8 +153,7 @@ def expected_sig_score(
     {lead_lag}
     {end_time}
     {n_jobs}
-    max_batch : int, default -1
-        For compatibility: -1 or a positive number, without effect.
+    {max_batch}
 
     Returns
     -------
@@ -182,7 +180,6 @@ def expected_sig_score(
     """
     name = "expected_sig_score"
     lam = check.finite_real(name, "lam", lam)
-    check.batch_size(name, "max_batch", max_batch)
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     args = Arguments(
@@ -196,6 +193,7 @@ def expected_sig_score(
         gram=True,
         names=("sample1", "sample2"),
         fewest=(2, 1),
+        max_batch=max_batch,
     )
     return args.restore(lam * _mean_of_others(args.kernel(0, 0)) - 2 * _mean(args.kernel()))
 
@@ -232,8 +230,7 @@ def sig_mmd(
     {lead_lag}
     {end_time}
     {n_jobs}
-    max_batch : int, default -1
-        For compatibility: -1 or a positive number, without effect.
+    {max_batch}
 
     Returns
     -------
@@ -270,7 +267,6 @@ def sig_mmd(
     -0.02559
     """
     name = "sig_mmd"
-    check.batch_size(name, "max_batch", max_batch)
     scheme = Scheme.of(name, dyadic_order, method, order, fold, tol)
     flags = time_aug, lead_lag, end_time
     args = Arguments(
@@ -284,6 +280,7 @@ def sig_mmd(
         gram=True,
         names=("sample1", "sample2"),
         fewest=(2, 2),
+        max_batch=max_batch,
     )
     within = _mean_of_others(args.kernel(0, 0)) + _mean_of_others(args.kernel(1, 1))
     return args.restore((within - 2 * _mean(args.kernel())).reshape(()))

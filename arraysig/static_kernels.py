@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ._core import check
 
 __all__ = [
+    "Context",
     "LinearKernel",
     "Matern12Kernel",
     "Matern32Kernel",
@@ -21,11 +23,115 @@ __all__ = [
 ]
 
 
-class StaticKernel:
-    """A kernel of points, evaluated where it is needed by the kernels in C and CUDA C.
+class Context:
+    """What a static kernel remembers from its values to its gradients; a new one for every call.
 
-    The classes that derive from it are all there are; their objects are immutable, compare by
-    value and can be pickled.
+    Attributes
+    ----------
+    saved_tensors : what `save_for_backward` was given, at first ``()``
+    saved_for_y : what `save_for_grad_y` was given, at first ``()``
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> ctx = arraysig.Context()
+    >>> ctx.save_for_backward("anything")
+    >>> ctx.saved_tensors
+    ('anything',)
+    """
+
+    def __init__(self) -> None:
+        self.saved_tensors: tuple[Any, ...] = ()
+        self.saved_for_y: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Keep `values` for `StaticKernel.grad_x` and `StaticKernel.grad_y`."""
+        self.saved_tensors = values
+
+    def save_for_grad_y(self, *values: Any) -> None:
+        """Keep `values` of `StaticKernel.grad_x` for `StaticKernel.grad_y`."""
+        self.saved_for_y = values
+
+
+class StaticKernel(ABC):
+    r"""A kernel of points k(x, y), which `sig_kernel` lifts to paths: derive from it for your own.
+
+    The classes of this package are evaluated inside the kernels in C and CUDA C. Classes that you
+    write are called with arrays of the library of the paths, for some pairs of paths at a time, and
+    may compute with whatever that library offers; what is to be remembered is kept in a `Context`,
+    not in the object, so that threads can share it.
+
+    Notes
+    -----
+    Increments of the kernel between neighbouring points are what the signature kernel is made of:
+
+    .. math:: p_{ij} = k(x_{i+1}, y_{j+1}) - k(x_{i+1}, y_j) - k(x_i, y_{j+1}) + k(x_i, y_j).
+
+    Both gradients are asked for after `__call__` with the same context, `grad_x` first; each of
+    them may be left out. Memory is that of the increments of a tile of pairs, 16 MiB in float64 or
+    those of one pair, and what your code takes for them.
+
+    Examples
+    --------
+    The linear kernel of the package, in NumPy:
+
+    >>> import numpy as np
+    >>> import arraysig
+    >>> class Linear(arraysig.StaticKernel):
+    ...     def __call__(self, ctx, x, y):
+    ...         dx, dy = np.diff(x, axis=1), np.diff(y, axis=1)
+    ...         ctx.save_for_backward(dx, dy)
+    ...         return dx @ dy.swapaxes(1, 2)
+    ...
+    ...     def grad_x(self, ctx, derivs):
+    ...         dx, dy = ctx.saved_tensors
+    ...         return -np.diff(derivs @ dy, axis=1, prepend=0, append=0)
+    ...
+    ...     def grad_y(self, ctx, derivs):
+    ...         dx, dy = ctx.saved_tensors
+    ...         return -np.diff(derivs.swapaxes(1, 2) @ dx, axis=1, prepend=0, append=0)
+    >>> path = np.array([[0.0, 0.0], [0.25, 0.5], [0.75, 0.25]])
+    >>> float(arraysig.sig_kernel(path, path, 2, static_kernel=Linear()).round(6))
+    1.789741
+    >>> float(arraysig.sig_kernel(path, path, 2).round(6))
+    1.789741
+    """
+
+    @abstractmethod
+    def __call__(self, ctx: Context, x: Any, y: Any) -> Any:
+        """Increments (pairs, length1 - 1, length2 - 1) of the kernel.
+
+        Parameters
+        ----------
+        ctx : Context
+            Where to keep what the gradients need.
+        x : array, shape (pairs, length1, channels)
+            The first path of each pair, augmented; not to be written to.
+        y : array, shape (pairs, length2, channels)
+            The second path of each pair.
+        """
+
+    @abstractmethod
+    def grad_x(self, ctx: Context, derivs: Any) -> Any:
+        """Gradient (pairs, length1, channels) with respect to x.
+
+        Parameters
+        ----------
+        ctx : Context
+            That of the call.
+        derivs : array, shape (pairs, length1 - 1, length2 - 1)
+            Derivatives with respect to the increments.
+        """
+
+    @abstractmethod
+    def grad_y(self, ctx: Context, derivs: Any) -> Any:
+        """Gradient (pairs, length2, channels) with respect to y, as `grad_x`."""
+
+
+class BuiltInKernel(StaticKernel):
+    """One that is evaluated where it is needed by the kernels in C and CUDA C.
+
+    Objects are immutable, compare by value and can be pickled.
     """
 
     #: Which one it is, for the kernels in C and CUDA C.
@@ -35,9 +141,16 @@ class StaticKernel:
         """Up to three numbers, as the kernels in C and CUDA C want them."""
         raise NotImplementedError
 
+    def _refuse(self, *args: Any) -> Any:  # there is nothing in Python to call
+        raise NotImplementedError(
+            f"{type(self).__name__}: can not be called, only be passed to functions of kernels"
+        )
+
+    __call__ = grad_x = grad_y = _refuse  # type: ignore[assignment]
+
 
 @dataclass(frozen=True)
-class LinearKernel(StaticKernel):
+class LinearKernel(BuiltInKernel):
     r"""The inner product :math:`\langle x, y \rangle`, the default.
 
     Examples
@@ -55,7 +168,7 @@ class LinearKernel(StaticKernel):
 
 
 @dataclass(frozen=True)
-class ScaledLinearKernel(StaticKernel):
+class ScaledLinearKernel(BuiltInKernel):
     r"""The inner product of scaled points, :math:`s^2 \langle x, y \rangle`.
 
     Parameters
@@ -83,7 +196,7 @@ class ScaledLinearKernel(StaticKernel):
 
 
 @dataclass(frozen=True)
-class _WithBandwidth(StaticKernel):
+class _WithBandwidth(BuiltInKernel):
     sigma: float
 
     def __post_init__(self) -> None:
@@ -223,7 +336,7 @@ class RationalQuadraticKernel(_WithBandwidth):
 
 
 @dataclass(frozen=True)
-class PolynomialKernel(StaticKernel):
+class PolynomialKernel(BuiltInKernel):
     r"""The polynomial kernel :math:`s (\langle x, y \rangle + \gamma)^n`.
 
     Parameters

@@ -17,13 +17,23 @@
 #define AS_LAG 2 /* steps between lanes of a band: two chains of operations are under way */
 #define AS_BANDS_BYTES 67108864 /* rows of h of all pairs, above which pairs share vectors */
 #ifndef AS_PDE_CHECKPOINTS
-#define AS_PDE_CHECKPOINTS 4194304 /* bytes of checkpoints from which there are two layers */
+#define AS_PDE_CHECKPOINTS 16777216 /* bytes of checkpoints from which there are two layers */
 #endif
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
 #define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
 #define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
-enum { AS_LINEAR, AS_RBF, AS_MATERN12, AS_MATERN32, AS_MATERN52, AS_RATIONAL, AS_POLYNOMIAL };
+/* With AS_GIVEN increments come in place of paths, as `x`: a job has one pair in every group. */
+enum {
+    AS_LINEAR,
+    AS_RBF,
+    AS_MATERN12,
+    AS_MATERN32,
+    AS_MATERN52,
+    AS_RATIONAL,
+    AS_POLYNOMIAL,
+    AS_GIVEN
+};
 #endif
 
 typedef struct {
@@ -31,11 +41,14 @@ typedef struct {
     REAL *out, *dx, *dy;
     i64 count1, count2, channels;
     i64 steps1, steps2, order1, order2;
+    i64 size1, size2; /* of a path, in numbers */
     i64 degree, fold; /* of polynomial cells; degree 0 for finite differences */
     i64 width;        /* VECs of a row of h or of A per coarse column */
     REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
     REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];
     int kind, symmetric;
+    int of_points; /* the static kernel is evaluated at points, not at increments */
+    int grid;      /* results, and what gradients start from, are of all nodes of the grid */
     REAL p0, p1, p2, scale; /* of the static kernel; of increments when they are refined */
     i64 pairs, pairs_per_group, units;
     i64 split;                     /* strips per coarse row, more than one for high orders only */
@@ -62,6 +75,7 @@ typedef struct AS_T(pde_part) {
 typedef struct {
     const REAL *x[AS_LANES], *y[AS_LANES];
     AS_T(pair) pair[AS_LANES];
+    i64 number[AS_LANES]; /* of the pair */
     i64 count;
 } PDE_LANES;
 
@@ -72,6 +86,7 @@ typedef struct {
     VEC *fine, *coarse;    /* rows of h at strips of a block, and at blocks */
     VEC *values, *weights; /* of a strip: K, and derivatives of the static kernel */
     VEC *adjoint;          /* row of g */
+    VEC *seeds;            /* of a strip: derivatives with respect to K */
     VEC *dx, *dy;          /* gradients of x and y */
 } PDE_SCRATCH;
 
@@ -98,13 +113,13 @@ static AS_T(pair) AS_T(pair_of)(const PDE_JOB *job, i64 number)
 static void AS_T(lanes_of_unit)(const PDE_JOB *job, i64 unit, PDE_LANES *lanes)
 {
     const i64 first = unit * AS_LANES;
-    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
     lanes->count = as_least(AS_LANES, job->pairs - first);
     for (int l = 0; l < AS_LANES; ++l) {
-        const AS_T(pair) at = AS_T(pair_of)(job, first + (l < lanes->count ? l : 0));
+        lanes->number[l] = first + (l < lanes->count ? l : 0);
+        const AS_T(pair) at = AS_T(pair_of)(job, lanes->number[l]);
         lanes->pair[l] = at;
-        lanes->x[l] = job->x + (at.group * job->count1 + at.row) * size1;
-        lanes->y[l] = job->y + (at.group * job->count2 + at.column) * size2;
+        lanes->x[l] = job->x + (at.group * job->count1 + at.row) * job->size1;
+        lanes->y[l] = job->y + (at.group * job->count2 + at.column) * job->size2;
     }
 }
 
@@ -124,10 +139,10 @@ static void AS_T(scatter)(VEC *restrict from, i64 count, REAL *const *to, i64 la
 
 static void AS_T(load_paths)(const PDE_JOB *job, const PDE_LANES *lanes, PDE_SCRATCH *s)
 {
-    const i64 d = job->channels, linear = job->kind == AS_LINEAR, points = linear ? 0 : 1;
-    AS_T(load_lanes)(lanes->x, (job->steps1 + points) * d, linear ? d : 0, s->x);
-    AS_T(load_lanes)(lanes->y, (job->steps2 + points) * d, linear ? d : 0, s->y);
-    for (i64 k = 0; linear && k < job->steps1 * d; ++k)
+    const i64 gap = job->kind == AS_LINEAR ? job->channels : 0;
+    AS_T(load_lanes)(lanes->x, job->size1 - gap, gap, s->x);
+    AS_T(load_lanes)(lanes->y, job->size2 - gap, gap, s->y);
+    for (i64 k = 0; !job->of_points && k < job->size1 - gap; ++k)
         s->x[k] *= job->scale;
 }
 
@@ -264,15 +279,21 @@ static void AS_T(products_of_rows)(const PDE_JOB *job, const VEC *x, const VEC *
 #undef AS_CASE
 }
 
-/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first. `points` is
- * scratch that keeps the static kernel at the last column for the next call; weights of points
- * [column][rows + 1] are kept if they are wanted. */
+/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first; given ones
+ * are rows of x. `points` is scratch that keeps the static kernel at the last column for the next
+ * call; weights of points [column][rows + 1] are kept if they are wanted. */
 static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
                              i64 end, VEC *points, VEC *p, VEC *weights)
 {
     const i64 d = job->channels, width = rows + 1;
     if (job->kind == AS_LINEAR) {
         AS_T(products_of_rows)(job, x, y, end - begin, rows, p);
+        return;
+    }
+    if (job->kind == AS_GIVEN) {
+        for (i64 t = begin; t < end; ++t)
+            for (i64 r = 0; r < rows; ++r)
+                *p++ = x[r * d + t];
         return;
     }
     const i64 first = begin ? begin + 1 : 0, count = end + 1 - first;

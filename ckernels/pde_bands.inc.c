@@ -144,7 +144,7 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
             return 0;
         const AS_T(seam) seam = {s->bottom, row + (t + behind) * w, row + t * w,
                                  AS_T(active_lanes)(job, band, t, s->active)};
-        AS_T(sweep_any)(job, s->p, AS_PDE_COLUMNS, left, NULL, NULL, &seam, job->rows, fine);
+        AS_T(sweep_any)(job, s->p, AS_PDE_COLUMNS, left, NULL, NULL, NULL, &seam, job->rows, fine);
         __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
     }
     if (!job->degree)
@@ -185,7 +185,7 @@ static void AS_T(band_worker)(void *argument)
             break;
         if (band == bands - 1) {
             AS_T(put)(job, at, value);
-            as_count(job->control, 1);
+            as_count(job->control, AS_T(entries_of)(job, at));
         }
     }
     as_restore_subnormals(subnormals);

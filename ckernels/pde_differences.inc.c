@@ -14,11 +14,12 @@ typedef struct {
 
 /* Sweeps `count` coarse columns of a strip of `rows` coarse rows, each `fine` refined ones.
  * left[0 .. rows * fine] are the values at the current column, from the row above the strip on;
- * `row` holds h of the row above and then that of the last row. With `values` they are kept too,
- * from the column after the current one on. With a seam that takes the place of `row`. */
+ * `above` holds h of the row above, and `below`, which may be the same, gets that of the last row.
+ * With `values` they are kept too, from the column after the current one on, and `below` may be
+ * NULL. With a seam that takes the place of rows. */
 AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restrict left,
-                           VEC *restrict row, VEC *restrict values, const AS_T(seam) * seam,
-                           const int rows, const int fine)
+                           const VEC *above, VEC *below, VEC *restrict values,
+                           const AS_T(seam) * seam, const int rows, const int fine)
 {
     VEC k[AS_PDE_ROWS + 1];
     AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
@@ -31,8 +32,8 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
             ab[r] = p[r] + square * (REAL)(2.0 / 3);
         }
         for (i64 c = 0; c < fine_columns; ++c) {
-            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : row++;
-            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *passed;
+            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : NULL;
+            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *above++;
             VEC corner = k[0];
             k[0] = corner + h;
             AS_UNROLL for (int r = 0; r < rows * fine; ++r)
@@ -42,9 +43,11 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
                 corner = left_value;
                 k[r + 1] = left_value + h;
             }
-            *passed = h;
-            if (seam)
+            if (seam) {
+                *passed = h;
                 seam->out[t * fine_columns + c] = h[AS_LANES - 1];
+            } else if (!values || below)
+                *below++ = h;
             if (values) {
                 AS_UNROLL for (int r = 0; r <= rows * fine; ++r) values[r] = k[r];
                 values += rows * fine + 1;
@@ -64,17 +67,18 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
 #define AS_SHAPE_OF_MANY(DO)
 #endif
 
-static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left, VEC *row,
-                              VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
+static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left,
+                              const VEC *above, VEC *below, VEC *values, const AS_T(seam) * seam,
+                              i64 rows, i64 fine)
 {
 #define AS_SHAPE(ROWS, FINE)                                                                       \
     if (rows == ROWS && fine == FINE) {                                                            \
         if (seam)                                                                                  \
-            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, seam, ROWS, FINE);               \
+            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, NULL, seam, ROWS, FINE);         \
         else if (values)                                                                           \
-            AS_T(sweep)(p, count, fine_columns, left, row, values, NULL, ROWS, FINE);              \
+            AS_T(sweep)(p, count, fine_columns, left, above, below, values, NULL, ROWS, FINE);     \
         else                                                                                       \
-            AS_T(sweep)(p, count, fine_columns, left, row, NULL, NULL, ROWS, FINE);                \
+            AS_T(sweep)(p, count, fine_columns, left, above, below, NULL, NULL, ROWS, FINE);       \
         return;                                                                                    \
     }
     AS_EACH_SHAPE(AS_SHAPE)
@@ -82,9 +86,11 @@ static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *le
 }
 
 /* The adjoint of a strip, from its last column to its first: p becomes dF/dp, and `adjoint`, which
- * is g of the last row without the terms of the strip's cells, the same of the row above it. */
+ * is g of the last row without the terms of the strip's cells, the same of the row above it.
+ * `seeds` [refined column][refined row] are derivatives with respect to nodes, or NULL. */
 AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
-                                VEC *restrict adjoint, const int rows, const int fine)
+                                VEC *restrict adjoint, const VEC *seeds, const int rows,
+                                const int fine)
 {
     const int height = rows * fine;
     VEC u[AS_PDE_ROWS + 1]; /* adjoints of the nodes of the column to the right */
@@ -92,6 +98,8 @@ AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *
     AS_UNROLL for (int r = 0; r <= height; ++r) u[r] = m[r] = (VEC){0};
     values += count * fine_columns * (height + 1);
     adjoint += count * fine_columns;
+    if (seeds)
+        seeds += count * fine_columns * height;
     for (i64 t = count - 1; t >= 0; --t) {
         VEC a[AS_PDE_ROWS], b[AS_PDE_ROWS], sum[AS_PDE_ROWS];
         VEC *p_here = p + t * rows;
@@ -104,9 +112,13 @@ AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *
         for (i64 c = 0; c < fine_columns; ++c, values -= height + 1, --adjoint) {
             const VEC *here = values, *before = values - (height + 1);
             VEC g = *adjoint + m[height], below = {0}, corner = before[height];
+            if (seeds)
+                seeds -= height;
             AS_UNROLL for (int i = height; i >= 1; --i)
             {
                 const int r = (i - 1) / fine;
+                if (seeds)
+                    g += seeds[i - 1];
                 u[i] += g;
                 g = a[r] * u[i] + (g + m[i - 1]);
                 m[i] = a[r] * u[i] + below;
@@ -124,11 +136,14 @@ AS_INLINE void AS_T(sweep_back)(VEC *p, i64 count, i64 fine_columns, const VEC *
 }
 
 static void AS_T(sweep_strip_back)(VEC *p, i64 count, i64 fine_columns, const VEC *values,
-                                   VEC *adjoint, i64 rows, i64 fine)
+                                   VEC *adjoint, const VEC *seeds, i64 rows, i64 fine)
 {
 #define AS_SHAPE(ROWS, FINE)                                                                       \
     if (rows == ROWS && fine == FINE) {                                                            \
-        AS_T(sweep_back)(p, count, fine_columns, values, adjoint, ROWS, FINE);                     \
+        if (seeds)                                                                                 \
+            AS_T(sweep_back)(p, count, fine_columns, values, adjoint, seeds, ROWS, FINE);          \
+        else                                                                                       \
+            AS_T(sweep_back)(p, count, fine_columns, values, adjoint, NULL, ROWS, FINE);           \
         return;                                                                                    \
     }
     AS_EACH_SHAPE(AS_SHAPE)

@@ -112,19 +112,20 @@ AS_INLINE void AS_T(opposite)(const PDE_JOB *job, const VEC *edge, const VEC *si
     }
 }
 
-/* Sweeps `count` columns of `rows` rows. `left` are the B of the rows, `row` the A above them and
- * then below; with `kept` the edges of all cells are stored before they change. With a seam that
- * takes the place of `row`. */
+/* Sweeps `count` columns of `rows` rows. `left` are the B of the rows, `above` the A above them,
+ * and `below`, which may be the same, or NULL, gets those below; with `kept` the edges of all cells
+ * are stored before they change. With a seam that takes the place of rows of A. */
 AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VEC *restrict left,
-                                 VEC *restrict row, VEC *restrict kept, const AS_T(seam) * seam,
-                                 const int rows, const int degree, const int fold)
+                                 const VEC *above, VEC *below, VEC *restrict kept,
+                                 const AS_T(seam) * seam, const int rows, const int degree,
+                                 const int fold)
 {
     const int width = degree + 1;
     for (i64 t = 0; t < count; ++t, p += rows) {
         VEC a[AS_TERMS], b[AS_TERMS], next[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
-        VEC *passed = seam ? seam->bottom + t % AS_LAG * width : row + t * width;
+        VEC *passed = seam ? seam->bottom + t % AS_LAG * width : below ? below + t * width : NULL;
         AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
-            seam ? AS_T(shift_lanes)(passed[m], seam->in[t * width + m]) : passed[m];
+            seam ? AS_T(shift_lanes)(passed[m], seam->in[t * width + m]) : above[t * width + m];
         AS_UNROLL for (int r = 0; r < rows; ++r)
         {
             AS_UNROLL for (int m = 0; m < width; ++m) b[m] = left[r * width + m];
@@ -141,11 +142,13 @@ AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VE
             AS_T(opposite)(job, b, a, power, scaled, next, degree, fold);
             AS_UNROLL for (int m = 0; m < width; ++m) left[r * width + m] =
                 active ? AS_T(choose)(*active, next[m], b[m]) : next[m];
+            if (!passed && r == rows - 1)
+                continue;
             AS_T(opposite)(job, a, b, power, scaled, next, degree, fold);
             AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
                 active ? AS_T(choose)(*active, next[m], a[m]) : next[m];
         }
-        AS_UNROLL for (int m = 0; m < width; ++m)
+        AS_UNROLL for (int m = 0; passed && m < width; ++m)
         {
             passed[m] = a[m];
             if (seam)
@@ -154,89 +157,136 @@ AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VE
     }
 }
 
-/* The adjoint of `opposite`: adds to the adjoints of `edge` and `side`; `grad`, of the result, has
- * room for the terms that were folded. Returns the derivative with respect to p. */
-AS_INLINE VEC AS_T(opposite_back)(const PDE_JOB *job, VEC *grad, const VEC *edge, const VEC *side,
-                                  const VEC *power, const VEC *scaled, VEC *of_edge, VEC *of_side,
-                                  const int degree, const int fold)
+/* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', with room for the terms
+ * that were folded, to those of A and B. Returns the derivative with respect to p. With E[k] =
+ * sum_{m >= k} of_a[m] p^(m-k) / (m-k)!,   G[k] = sum_{m >= 1} of_a[m] p^(m-1) / (m+k)! that of
+ * A[k], k > 0, is E[k], that of B[k] is of_a[0] / k! + p G[k], and as m / (m+k)! is 1 / (m+k-1)! -
+ * k / (m+k)!, that of p is sum_k A[k] E[k+1] + B[k] (G[k-1] - k G[k]); and the same with A and B
+ * swapped. */
+AS_INLINE VEC AS_T(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, const VEC *power,
+                              const VEC *scaled, VEC *of_a, VEC *of_b, const int degree,
+                              const int fold)
 {
+    const int top = degree + fold;
     AS_UNROLL for (int e = 0; e < fold; ++e)
     {
-        VEC sum = {0};
-        AS_UNROLL for (int k = 1; k <= degree; ++k) sum += grad[k] * job->table[e][k];
-        grad[degree + 1 + e] = sum;
-    }
-    AS_UNROLL for (int k = 1; k <= degree; ++k)
-    {
-        AS_UNROLL for (int m = k; m <= degree + fold; ++m) of_edge[k] += grad[m] * scaled[m - k];
-    }
-    VEC of_p = {0};
-    AS_UNROLL for (int m = 0; m <= degree + fold; ++m)
-    {
-        const VEC weight = grad[m] * power[m];
-        AS_UNROLL for (int k = 0; k <= degree; ++k) of_side[k] += weight * job->inverse[m + k];
-        if (m) {
-            const VEC slope = AS_T(integrated)(job, side, m, degree) * power[m - 1] * (REAL)m;
-            of_p += grad[m] * (AS_T(carried)(edge, scaled, m - 1, degree) + slope);
+        VEC sum_a = {0}, sum_b = {0};
+        AS_UNROLL for (int k = 1; k <= degree; ++k)
+        {
+            sum_a += of_a[k] * job->table[e][k];
+            sum_b += of_b[k] * job->table[e][k];
         }
+        of_a[degree + 1 + e] = sum_a;
+        of_b[degree + 1 + e] = sum_b;
+    }
+    VEC of_p = {0}, next_a[AS_TERMS], next_b[AS_TERMS];
+    next_a[0] = next_b[0] = (VEC){0};
+    AS_UNROLL for (int k = 1; k <= degree + (fold > 0); ++k)
+    {
+        VEC sum_a = of_a[k], sum_b = of_b[k];
+        AS_UNROLL for (int m = k + 1; m <= top; ++m)
+        {
+            sum_a += of_a[m] * scaled[m - k];
+            sum_b += of_b[m] * scaled[m - k];
+        }
+        next_a[k] = sum_a;
+        next_b[k] = sum_b;
+        if (k > 1)
+            of_p += a[k - 1] * sum_a + b[k - 1] * sum_b;
+    }
+    AS_UNROLL for (int m = 2; m <= top; ++m)
+    {
+        of_a[m] *= power[m - 1];
+        of_b[m] *= power[m - 1];
+    }
+    VEC before_a = of_a[1], before_b = of_b[1];
+    AS_UNROLL for (int m = 2; m <= top; ++m)
+    {
+        before_a += of_a[m] * job->inverse[m - 1];
+        before_b += of_b[m] * job->inverse[m - 1];
+    }
+    AS_UNROLL for (int k = 0; k <= degree; ++k)
+    {
+        VEC sum_a = of_a[1] * job->inverse[1 + k], sum_b = of_b[1] * job->inverse[1 + k];
+        AS_UNROLL for (int m = 2; m <= top; ++m)
+        {
+            VEC factor = AS_T(all_lanes)(job->inverse[m + k]);
+            AS_IN_REGISTER(factor);
+            sum_a += of_a[m] * factor;
+            sum_b += of_b[m] * factor;
+        }
+        next_a[k] += of_b[0] * job->inverse[k] + sum_b * power[1];
+        next_b[k] += of_a[0] * job->inverse[k] + sum_a * power[1];
+        of_p += a[k] * (before_b - sum_b * (REAL)k) + b[k] * (before_a - sum_a * (REAL)k);
+        before_a = sum_a;
+        before_b = sum_b;
+    }
+    AS_UNROLL for (int k = 0; k <= degree; ++k)
+    {
+        of_a[k] = next_a[k];
+        of_b[k] = next_b[k];
     }
     return of_p;
 }
 
 /* The adjoint of a strip, from its last column to its first: p becomes dF/dp; `adjoint` is that of
- * the A below the strip, and then above; `left` that of the B behind it. */
+ * the A below the strip, and then above; `left` that of the B behind it. `seeds` [column][row] are
+ * derivatives with respect to the last corners of cells, or NULL. */
 AS_INLINE void AS_T(sweep_cells_back)(const PDE_JOB *job, VEC *p, i64 count, VEC *restrict left,
-                                      VEC *restrict adjoint, const VEC *kept, const int rows,
-                                      const int degree, const int fold)
+                                      VEC *restrict adjoint, const VEC *kept, const VEC *seeds,
+                                      const int rows, const int degree, const int fold)
 {
     const int width = degree + 1;
     for (i64 t = count - 1; t >= 0; --t) {
-        VEC ga[AS_TERMS], gb[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
-        AS_UNROLL for (int m = 0; m < width; ++m) ga[m] = adjoint[t * width + m];
+        VEC of_a[AS_TERMS], of_b[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
+        AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] = adjoint[t * width + m];
         for (int r = rows - 1; r >= 0; --r) {
             const VEC *a = kept + (t * rows + r) * 2 * width, *b = a + width;
-            VEC of_a[AS_TERMS], of_b[AS_TERMS];
-            AS_UNROLL for (int m = 0; m < width; ++m)
-            {
-                gb[m] = left[r * width + m];
-                of_a[m] = of_b[m] = (VEC){0};
+            AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] = left[r * width + m];
+            if (seeds) {
+                const VEC half = seeds[t * rows + r] * (REAL)0.5;
+                AS_UNROLL for (int m = 0; m < width; ++m)
+                {
+                    of_a[m] += half * job->inverse[m];
+                    of_b[m] += half * job->inverse[m];
+                }
             }
-            AS_T(powers)(job, p[t * rows + r], power, scaled, degree + fold);
-            VEC of_p = AS_T(opposite_back)(job, ga, a, b, power, scaled, of_a, of_b, degree, fold);
-            of_p += AS_T(opposite_back)(job, gb, b, a, power, scaled, of_b, of_a, degree, fold);
-            p[t * rows + r] = of_p;
-            AS_UNROLL for (int m = 0; m < width; ++m)
-            {
-                ga[m] = of_a[m];
-                left[r * width + m] = of_b[m];
-            }
+            VEC *p_here = p + t * rows + r;
+            AS_T(powers)(job, *p_here, power, scaled, degree + fold);
+            *p_here = AS_T(cell_back)(job, a, b, power, scaled, of_a, of_b, degree, fold);
+            AS_UNROLL for (int m = 0; m < width; ++m) left[r * width + m] = of_b[m];
         }
-        AS_UNROLL for (int m = 0; m < width; ++m) adjoint[t * width + m] = ga[m];
+        AS_UNROLL for (int m = 0; m < width; ++m) adjoint[t * width + m] = of_a[m];
     }
 }
 
-static void AS_T(sweep_cells_of)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left, VEC *row,
-                                 VEC *kept, const AS_T(seam) * seam, i64 rows)
+static void AS_T(sweep_cells_of)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left,
+                                 const VEC *above, VEC *below, VEC *kept, const AS_T(seam) * seam,
+                                 i64 rows)
 {
 #define AS_CASE(DEGREE, FOLD)                                                                      \
     if (rows == AS_CELL_ROWS && job->degree == DEGREE && job->fold == FOLD) {                      \
-        AS_T(sweep_cells)(job, p, count, left, row, kept, seam, AS_CELL_ROWS, DEGREE, FOLD);       \
+        AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, AS_CELL_ROWS, DEGREE,     \
+                          FOLD);                                                                   \
         return;                                                                                    \
     }
     AS_EACH_DEGREE(AS_CASE)
 #undef AS_CASE
-    AS_T(sweep_cells)(job, p, count, left, row, kept, seam, 1, (int)job->degree, (int)job->fold);
+    AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, 1, (int)job->degree,
+                      (int)job->fold);
 }
 
 static void AS_T(sweep_cells_back_of)(const PDE_JOB *job, VEC *p, i64 count, VEC *left,
-                                      VEC *adjoint, const VEC *kept, i64 rows)
+                                      VEC *adjoint, const VEC *kept, const VEC *seeds, i64 rows)
 {
 #define AS_CASE(DEGREE, FOLD)                                                                      \
     if (rows == AS_CELL_ROWS && job->degree == DEGREE && job->fold == FOLD) {                      \
-        AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, AS_CELL_ROWS, DEGREE, FOLD);    \
+        AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, AS_CELL_ROWS, DEGREE,    \
+                               FOLD);                                                              \
         return;                                                                                    \
     }
     AS_EACH_DEGREE(AS_CASE)
 #undef AS_CASE
-    AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, 1, (int)job->degree, (int)job->fold);
+    AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, 1, (int)job->degree,
+                           (int)job->fold);
 }

@@ -64,24 +64,25 @@ static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
         row[i] = AS_T(all_lanes)(job->degree && i % job->width == 0);
 }
 
-static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left, VEC *row,
-                            VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
+static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left,
+                            const VEC *above, VEC *below, VEC *values, const AS_T(seam) * seam,
+                            i64 rows, i64 fine)
 {
     if (job->degree)
-        AS_T(sweep_cells_of)(job, p, count, left, row, values, seam, rows);
+        AS_T(sweep_cells_of)(job, p, count, left, above, below, values, seam, rows);
     else
-        AS_T(sweep_strip)(p, count, job->width, left, row, values, seam, rows, fine);
+        AS_T(sweep_strip)(p, count, job->width, left, above, below, values, seam, rows, fine);
 }
 
-/* Sweeps a strip over all columns: `row` is h (or A) above it, and then below. Returns the last
- * value of its last row. With `values` and s->weights everything that the gradient needs is kept.
+/* Sweeps a strip over all columns: `above` is h (or A) above it, `below`, which may be the same,
+ * gets that below it, and `left` what is on the right of its last column. Returns the last value of
+ * its last row. With `values` everything that the gradient needs is kept, and `below` may be NULL.
  */
-static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number, VEC *row,
-                           VEC *values)
+static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number, const VEC *above,
+                           VEC *below, VEC *left, VEC *values)
 {
     const AS_T(strip) strip = AS_T(strip_at)(job, number);
     const i64 height = strip.rows * strip.fine, w = job->width;
-    VEC left[AS_LEFT];
     AS_T(start_left)(job, height, left);
     if (values && !job->degree) {
         memcpy(values, left, sizeof(VEC) * (size_t)(height + 1));
@@ -89,18 +90,20 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
     }
     const i64 kept = job->degree ? 2 * strip.rows * w : w * (height + 1);
     const VEC *x = s->x + strip.first * job->channels;
-    VEC *weights = values && job->kind != AS_LINEAR ? s->weights : NULL;
+    VEC *weights = values && job->of_points && job->dx ? s->weights : NULL;
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
         const i64 end = as_least(t + AS_PDE_COLUMNS, job->steps2);
         VEC *p = values ? s->p + t * strip.rows : s->p;
         AS_T(increments)(job, x, s->y + t * job->channels, strip.rows, t, end, s->points, p,
                          weights);
-        AS_T(sweep_any)(job, p, end - t, left, row + t * w, values ? values + t * kept : NULL, NULL,
-                        strip.rows, strip.fine);
+        AS_T(sweep_any)(job, p, end - t, left, above + t * w, below ? below + t * w : NULL,
+                        values ? values + t * kept : NULL, NULL, strip.rows, strip.fine);
     }
     if (!job->degree)
         return left[height];
-    const VEC *a = row + (job->steps2 - 1) * w, *b = left + (strip.rows - 1) * w;
+    if (!below)
+        return (VEC){0};
+    const VEC *a = below + (job->steps2 - 1) * w, *b = left + (strip.rows - 1) * w;
     VEC sum = {0};
     for (i64 k = 0; k < w; ++k)
         sum += (a[k] + b[k]) * job->inverse[k];
@@ -109,24 +112,129 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
 
 static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH *s)
 {
-    const i64 d = job->channels, n = job->steps2 * job->width;
-    const int back = job->dx != NULL;
-    const i64 height = AS_PDE_ROWS, strips = AS_T(strip_count)(job);
-    s->x = AS_T(take)(arena, (job->steps1 + 1) * d);
-    s->y = AS_T(take)(arena, (job->steps2 + 1) * d);
+    const i64 n = job->steps2 * job->width, strips = AS_T(strip_count)(job);
+    const int back = job->dx != NULL, keep = back || job->grid;
+    s->x = AS_T(take)(arena, job->size1);
+    s->y = AS_T(take)(arena, job->size2);
     s->row = AS_T(take)(arena, n);
-    s->p = AS_T(take)(arena, job->rows * (back ? job->steps2 : AS_PDE_COLUMNS));
-    const int linear = job->kind == AS_LINEAR;
-    s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
+    s->p = AS_T(take)(arena, job->rows * (keep ? job->steps2 : AS_PDE_COLUMNS));
+    s->points = AS_T(take)(arena, job->of_points ? (AS_PDE_COLUMNS + 1) * (job->rows + 1) : 0);
+    if (!keep)
+        return;
+    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (n + 1) * (AS_PDE_ROWS + 1));
     if (!back)
         return;
-    s->fine = AS_T(take)(arena, as_least(job->together, strips) * n);
+    s->fine = AS_T(take)(arena, (as_least(job->together, strips) - 1) * n);
     s->coarse = AS_T(take)(arena, as_ceil_div(strips, job->together) * n);
-    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (n + 1) * (height + 1));
-    s->weights = AS_T(take)(arena, linear ? 0 : (job->steps2 + 1) * (job->rows + 1));
+    s->weights = AS_T(take)(arena, job->of_points ? (job->steps2 + 1) * (job->rows + 1) : 0);
     s->adjoint = AS_T(take)(arena, n + 1);
-    s->dx = AS_T(take)(arena, (job->steps1 + 1) * d);
-    s->dy = AS_T(take)(arena, (job->steps2 + 1) * d);
+    s->seeds = AS_T(take)(arena, job->grid ? n * AS_PDE_ROWS : 0);
+    s->dx = AS_T(take)(arena, job->size1);
+    s->dy = AS_T(take)(arena, job->size2);
+}
+
+/* ---- Grids --------------------------------------------------------------------------------- */
+
+/* Columns of the grid but the first one, and its size. */
+static i64 AS_T(grid_columns)(const PDE_JOB *job) { return job->steps2 << job->order2; }
+
+static i64 AS_T(grid_size)(const PDE_JOB *job)
+{
+    return ((job->steps1 << job->order1) + 1) * (AS_T(grid_columns)(job) + 1);
+}
+
+/* Row of the grid above the first one of a strip. */
+static i64 AS_T(row_above)(const PDE_JOB *job, i64 number)
+{
+    const AS_T(strip) strip = AS_T(strip_at)(job, number);
+    return (strip.first << job->order1) + number % job->split * strip.fine;
+}
+
+/* K in the node behind column t of row r of a strip, from what run_strip left. */
+static VEC AS_T(node)(const PDE_JOB *job, const VEC *values, const VEC *row, const VEC *left,
+                      i64 rows, i64 r, i64 t)
+{
+    const i64 w = job->width;
+    if (!job->degree)
+        return values[(t + 1) * (rows + 1) + r + 1];
+    const VEC *a = r + 1 < rows ? values + (t * rows + r + 1) * 2 * w : row + t * w;
+    const VEC *b = t + 1 < job->steps2 ? values + ((t + 1) * rows + r) * 2 * w + w : left + r * w;
+    VEC sum = {0};
+    for (i64 k = 0; k < w; ++k)
+        sum += (a[k] + b[k]) * job->inverse[k];
+    return sum * (REAL)0.5;
+}
+
+/* Writes the rows of a strip to the grids of its pairs. */
+static void AS_T(put_rows)(const PDE_JOB *job, const PDE_LANES *lanes, const PDE_SCRATCH *s,
+                           i64 number, const VEC *left)
+{
+    const AS_T(strip) strip = AS_T(strip_at)(job, number);
+    const i64 rows = strip.rows * strip.fine, n = AS_T(grid_columns)(job);
+    REAL *out = job->out + (AS_T(row_above)(job, number) + 1) * (n + 1) + 1;
+    for (i64 r = 0; r < rows; ++r, out += n + 1)
+        for (i64 t = 0; t < n; t += AS_LANES) {
+            VEC block[AS_LANES];
+            const i64 count = as_least(AS_LANES, n - t);
+            for (i64 k = 0; k < AS_LANES; ++k)
+                block[k] =
+                    k < count ? AS_T(node)(job, s->values, s->row, left, rows, r, t + k) : (VEC){0};
+            AS_T(transpose)(block);
+            for (i64 l = 0; l < lanes->count; ++l)
+                memcpy(out + lanes->number[l] * AS_T(grid_size)(job) + t, block + l,
+                       sizeof(REAL) * (size_t)count);
+        }
+}
+
+/* K = 1 on the first row and column. */
+static void AS_T(put_borders)(const PDE_JOB *job, const PDE_LANES *lanes)
+{
+    const i64 n = AS_T(grid_columns)(job), size = AS_T(grid_size)(job);
+    for (i64 l = 0; l < lanes->count; ++l) {
+        REAL *out = job->out + lanes->number[l] * size;
+        for (i64 t = 0; t <= n; ++t)
+            out[t] = 1;
+        for (i64 at = n + 1; at < size; at += n + 1)
+            out[at] = 1;
+    }
+}
+
+/* Derivatives with respect to the nodes of a strip. */
+static void AS_T(load_seeds)(const PDE_JOB *job, const PDE_LANES *lanes, i64 number, VEC *seeds)
+{
+    const AS_T(strip) strip = AS_T(strip_at)(job, number);
+    const i64 rows = strip.rows * strip.fine, n = AS_T(grid_columns)(job);
+    const REAL *in = job->grad + (AS_T(row_above)(job, number) + 1) * (n + 1) + 1;
+    for (i64 r = 0; r < rows; ++r, in += n + 1)
+        for (i64 t = 0; t < n; t += AS_LANES) {
+            VEC block[AS_LANES];
+            const i64 count = as_least(AS_LANES, n - t);
+            for (i64 l = 0; l < AS_LANES; ++l) {
+                block[l] = (VEC){0};
+                if (l < lanes->count)
+                    memcpy(block + l, in + lanes->number[l] * AS_T(grid_size)(job) + t,
+                           sizeof(REAL) * (size_t)count);
+            }
+            AS_T(transpose)(block);
+            for (i64 k = 0; k < count; ++k)
+                seeds[(t + k) * rows + r] = block[k];
+        }
+}
+
+/* ---- Forward ------------------------------------------------------------------------------- */
+
+/* Numbers of the result that a pair is: what progress counts. */
+static i64 AS_T(entries_of)(const PDE_JOB *job, AS_T(pair) at)
+{
+    return job->symmetric && at.row != at.column ? 2 : 1;
+}
+
+static void AS_T(count_lanes)(const PDE_JOB *job, const PDE_LANES *lanes)
+{
+    i64 count = 0;
+    for (i64 l = 0; l < lanes->count; ++l)
+        count += AS_T(entries_of)(job, lanes->pair[l]);
+    as_count(job->control, count);
 }
 
 /* Writes the kernel of a pair. */
@@ -150,14 +258,20 @@ static void AS_T(kernel_worker)(void *argument)
         AS_T(lanes_of_unit)(job, unit, &lanes);
         AS_T(load_paths)(job, &lanes, &s);
         AS_T(start_row)(job, job->steps2, s.row);
-        VEC result = AS_T(all_lanes)(1);
-        for (i64 strip = 0; strip < strips && !as_cancelled(job->control); ++strip)
-            result = AS_T(run_strip)(job, &s, strip, s.row, NULL);
+        VEC left[AS_LEFT], result = AS_T(all_lanes)(1);
+        for (i64 strip = 0; strip < strips && !as_cancelled(job->control); ++strip) {
+            result =
+                AS_T(run_strip)(job, &s, strip, s.row, s.row, left, job->grid ? s.values : NULL);
+            if (job->grid)
+                AS_T(put_rows)(job, &lanes, &s, strip, left);
+        }
         if (as_cancelled(job->control))
             break;
-        for (i64 l = 0; l < lanes.count; ++l)
+        if (job->grid)
+            AS_T(put_borders)(job, &lanes);
+        for (i64 l = 0; l < lanes.count && !job->grid; ++l)
             AS_T(put)(job, lanes.pair[l], result[l]);
-        as_count(job->control, lanes.count);
+        AS_T(count_lanes)(job, &lanes);
     }
     as_restore_subnormals(subnormals);
     AS_FREE_SCRATCH();
@@ -228,6 +342,12 @@ static void AS_T(add_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, AS_T(strip
     const i64 d = job->channels, rows = strip.rows, n = job->steps2;
     const VEC *x = s->x + strip.first * d;
     VEC *dx = s->dx + strip.first * d;
+    if (job->kind == AS_GIVEN) {
+        for (i64 t = 0; t < n; ++t)
+            for (i64 r = 0; r < rows; ++r)
+                dx[r * d + t] += s->p[t * rows + r] * job->scale;
+        return;
+    }
     if (job->kind == AS_LINEAR) {
         for (i64 t = 0; t < n; t += AS_PDE_COLUMNS)
             AS_T(add_gradients_of_rows)(job, s->p + t * rows, rows, as_least(AS_PDE_COLUMNS, n - t),
@@ -261,58 +381,65 @@ static void AS_T(points_of_increments)(VEC *dx, i64 steps, i64 d, REAL scale)
         dx[k] = ((k >= d ? dx[k - d] : (VEC){0}) - (k < steps * d ? dx[k] : (VEC){0})) * scale;
 }
 
+/* Row of h (or A), of n VECs, above strip i of a block. */
+static const VEC *AS_T(row_above_strip)(const PDE_SCRATCH *s, i64 n, i64 block, i64 i)
+{
+    return i ? s->fine + (i - 1) * n : s->coarse + block * n;
+}
+
 static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES *lanes)
 {
     const i64 n = job->steps2 * job->width, strips = AS_T(strip_count)(job);
-    const size_t row_bytes = sizeof(VEC) * (size_t)n;
-    memset(s->dx, 0, sizeof(VEC) * (size_t)((job->steps1 + 1) * job->channels));
-    memset(s->dy, 0, sizeof(VEC) * (size_t)((job->steps2 + 1) * job->channels));
+    memset(s->dx, 0, sizeof(VEC) * (size_t)job->size1);
+    memset(s->dy, 0, sizeof(VEC) * (size_t)job->size2);
     VEC grad = {0};
-    for (i64 l = 0; l < lanes->count; ++l) {
+    for (i64 l = 0; l < lanes->count && !job->grid; ++l) {
         const AS_T(pair) at = lanes->pair[l];
         const REAL *of = job->grad + at.group * job->count1 * job->count2;
         grad[l] = of[at.row * job->count2 + at.column];
         if (job->symmetric && at.row != at.column)
             grad[l] += of[at.column * job->count2 + at.row];
     }
-    memset(s->adjoint, 0, row_bytes + sizeof(VEC));
+    memset(s->adjoint, 0, sizeof(VEC) * (size_t)(n + 1));
     VEC corner[AS_LEFT]; /* adjoint of the last B */
     if (job->degree) {
         for (i64 k = 0; k < job->width; ++k)
             s->adjoint[n - job->width + k] = corner[k] = grad * (job->inverse[k] / 2);
     } else
         s->adjoint[n] = grad;
-    AS_T(start_row)(job, job->steps2, s->row);
+    AS_T(start_row)(job, job->steps2, s->coarse);
     const i64 blocks = as_ceil_div(strips, job->together);
-    for (i64 block = 0; block < blocks; ++block) {
-        memcpy(s->coarse + block * n, s->row, row_bytes);
-        for (i64 i = 0; i < job->together && block < blocks - 1; ++i) {
+    VEC left[AS_LEFT];
+    for (i64 block = 0; block < blocks - 1; ++block) {
+        VEC *above = s->coarse + block * n, *next = above + n;
+        for (i64 i = 0; i < job->together; ++i, above = next) {
             if (as_cancelled(job->control))
                 return;
-            AS_T(run_strip)(job, s, block * job->together + i, s->row, NULL);
+            AS_T(run_strip)(job, s, block * job->together + i, above, next, left, NULL);
         }
     }
     for (i64 block = blocks - 1; block >= 0; --block) {
         const i64 first = block * job->together;
         const i64 count = as_least(job->together, strips - first);
-        VEC *row = s->coarse + block * n;
-        for (i64 i = 0; i < count; ++i) {
-            memcpy(s->fine + i * n, row, row_bytes);
-            if (i < count - 1)
-                AS_T(run_strip)(job, s, first + i, row, NULL);
-        }
+        for (i64 i = 0; i < count - 1; ++i)
+            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i),
+                            s->fine + i * n, left, NULL);
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
             const AS_T(strip) strip = AS_T(strip_at)(job, first + i);
-            AS_T(run_strip)(job, s, first + i, s->fine + i * n, s->values);
+            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left,
+                            s->values);
+            const VEC *seeds = job->grid ? s->seeds : NULL;
+            if (seeds)
+                AS_T(load_seeds)(job, lanes, first + i, s->seeds);
             if (job->degree) {
-                VEC left[AS_LEFT] = {0};
+                memset(left, 0, sizeof(left));
                 if (first + i == strips - 1)
                     memcpy(left + (strip.rows - 1) * job->width, corner,
                            sizeof(VEC) * (size_t)job->width);
                 AS_T(sweep_cells_back_of)(job, s->p, job->steps2, left, s->adjoint, s->values,
-                                          strip.rows);
+                                          seeds, strip.rows);
             } else
-                AS_T(sweep_strip_back)(s->p, job->steps2, job->width, s->values, s->adjoint,
+                AS_T(sweep_strip_back)(s->p, job->steps2, job->width, s->values, s->adjoint, seeds,
                                        strip.rows, strip.fine);
             AS_T(add_strip)(job, s, strip);
         }
@@ -329,7 +456,7 @@ static void AS_T(kernel_vjp_worker)(void *argument)
     PDE_SCRATCH s;
     AS_LAY_OUT(AS_T(lay_out_pde), job, s, job->failed);
     const unsigned subnormals = as_flush_subnormals();
-    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
+    const i64 size1 = job->size1, size2 = job->size2;
     for (i64 number; (number = as_next_unit(&job->next)) < job->part_count;) {
         const PDE_PART *part = job->parts + number;
         memset(part->dx, 0, sizeof(REAL) * (size_t)((part->end1 - part->begin1) * size1));
@@ -349,7 +476,7 @@ static void AS_T(kernel_vjp_worker)(void *argument)
             }
             AS_T(scatter)(s.dx, size1, dx, lanes.count);
             AS_T(scatter)(s.dy, size2, dy, lanes.count);
-            as_count(job->control, lanes.count);
+            AS_T(count_lanes)(job, &lanes);
         }
     }
     as_restore_subnormals(subnormals);
@@ -360,7 +487,7 @@ static void AS_T(kernel_vjp_worker)(void *argument)
  * that, as it sums where the result is wanted. */
 static void *AS_T(share_out)(PDE_JOB *job, i64 shares)
 {
-    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
+    const i64 size1 = job->size1, size2 = job->size2;
     const i64 header = as_ceil_div(shares * (i64)sizeof(PDE_PART), (i64)sizeof(REAL));
     PDE_PART *parts = NULL;
     for (REAL *base = NULL;;) { /* first to measure, then over memory */
@@ -402,7 +529,7 @@ static void *AS_T(share_out)(PDE_JOB *job, i64 shares)
 /* out = sum over shares, in their order. */
 static void AS_T(sum_shares)(const PDE_JOB *job, i64 paths1, i64 paths2, int threads)
 {
-    const i64 size1 = (job->steps1 + 1) * job->channels, size2 = (job->steps2 + 1) * job->channels;
+    const i64 size1 = job->size1, size2 = job->size2;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (i64 path = 0; path < paths1 + paths2; ++path) {
         const int second = path >= paths1;
@@ -426,11 +553,15 @@ static void AS_T(sum_shares)(const PDE_JOB *job, i64 paths1, i64 paths2, int thr
 /* `order1` and `order2`, or for polynomial cells `degree` and `fold`, are filled in by entries. */
 static PDE_JOB AS_T(describe_pde)(const REAL *x, const REAL *y, i64 groups, i64 count1, i64 count2,
                                   i64 length1, i64 length2, i64 channels, i64 kind, double p0,
-                                  double p1, double p2, i64 symmetric, i64 *control)
+                                  double p1, double p2, i64 symmetric, i64 grid, i64 *control)
 {
     PDE_JOB job = {.x = x, .y = y, .count1 = count1, .count2 = count2, .channels = channels};
     job.steps1 = length1 - 1;
     job.steps2 = length2 - 1;
+    job.size1 = length1 * channels;
+    job.size2 = length2 * channels;
+    job.of_points = kind != AS_LINEAR;
+    job.grid = grid != 0;
     job.kind = (int)kind;
     job.symmetric = symmetric != 0;
     job.p0 = (REAL)p0;
@@ -442,6 +573,18 @@ static PDE_JOB AS_T(describe_pde)(const REAL *x, const REAL *y, i64 groups, i64 
     job.split = job.rows = job.width = 1;
     job.scale = 1;
     job.control = control;
+    return job;
+}
+
+/* Of increments in place of paths. */
+static PDE_JOB AS_T(describe_given)(const REAL *increments, i64 pairs, i64 steps1, i64 steps2,
+                                    i64 grid, i64 *control)
+{
+    PDE_JOB job = AS_T(describe_pde)(increments, NULL, pairs, 1, 1, steps1 + 1, steps2 + 1, steps2,
+                                     AS_GIVEN, 0, 0, 0, 0, grid, control);
+    job.size1 = steps1 * steps2;
+    job.size2 = 0;
+    job.of_points = 0;
     return job;
 }
 
@@ -485,7 +628,8 @@ static i64 AS_T(pde_threads)(const PDE_JOB *job, int threads)
 static int AS_T(takes_bands)(const PDE_JOB *job, int threads)
 {
     const i64 bands = AS_T(band_count)(job), memory = job->pairs * AS_T(band_row)(job);
-    if (!job->steps1 || !job->steps2 || memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
+    if (!job->steps1 || !job->steps2 || job->grid || job->kind == AS_GIVEN ||
+        memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
         return 0;
     const i64 strips = as_ceil_div(job->steps1, job->rows) * job->split;
     const double together =
@@ -533,14 +677,14 @@ static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
 static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL *dx, REAL *dy,
                                int threads)
 {
-    const i64 paths1 = groups * job->count1, paths2 = groups * job->count2, d = job->channels;
+    const i64 paths1 = groups * job->count1, paths2 = groups * job->count2;
     job->grad = grad;
     job->dx = dx;
     job->dy = dy;
     const i64 strips = AS_T(strip_count)(job);
     if (!strips || !job->steps2 || !job->pairs) {
-        memset(dx, 0, sizeof(REAL) * (size_t)(paths1 * (job->steps1 + 1) * d));
-        memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * (job->steps2 + 1) * d));
+        memset(dx, 0, sizeof(REAL) * (size_t)(paths1 * job->size1));
+        memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * job->size2));
         return AS_OK;
     }
     if (AS_T(is_too_long)(job))
@@ -560,32 +704,49 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
     return AS_T(pde_status)(job);
 }
 
-/* The four entries: `first` and `second` are what the scheme is chosen by. */
+/* Entries of a scheme: `first` and `second` are what it is chosen by. */
 #define AS_PDE_ENTRIES(NAME, USE)                                                                  \
     int AS_ENTRY_NAME(NAME)(const REAL *path1, const REAL *path2, REAL *out, i64 groups,           \
                             i64 count1, i64 count2, i64 length1, i64 length2, i64 channels,        \
                             i64 first, i64 second, i64 kind, double p0, double p1, double p2,      \
-                            i64 symmetric, int threads, i64 *control)                              \
+                            i64 symmetric, i64 grid, int threads, i64 *control)                    \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
-                                         channels, kind, p0, p1, p2, symmetric, control);          \
+                                         channels, kind, p0, p1, p2, symmetric, grid, control);    \
+        AS_T(USE)(&job, first, second);                                                            \
+        return AS_T(run_kernels)(&job, out, threads);                                              \
+    }                                                                                              \
+    int AS_ENTRY_NAME(NAME##_increments)(const REAL *increments, REAL *out, i64 pairs, i64 steps1, \
+                                         i64 steps2, i64 first, i64 second, i64 grid, int threads, \
+                                         i64 *control)                                             \
+    {                                                                                              \
+        PDE_JOB job = AS_T(describe_given)(increments, pairs, steps1, steps2, grid, control);      \
         AS_T(USE)(&job, first, second);                                                            \
         return AS_T(run_kernels)(&job, out, threads);                                              \
     }
 #define AS_PDE_VJP_ENTRIES(NAME, USE)                                                              \
-    int AS_ENTRY_NAME(NAME)(const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx,      \
-                            REAL *dy, i64 groups, i64 count1, i64 count2, i64 length1,             \
-                            i64 length2, i64 channels, i64 first, i64 second, i64 kind, double p0, \
-                            double p1, double p2, i64 symmetric, int threads, i64 *control)        \
+    int AS_ENTRY_NAME(NAME##_vjp)(const REAL *grad, const REAL *path1, const REAL *path2,          \
+                                  REAL *dx, REAL *dy, i64 groups, i64 count1, i64 count2,          \
+                                  i64 length1, i64 length2, i64 channels, i64 first, i64 second,   \
+                                  i64 kind, double p0, double p1, double p2, i64 symmetric,        \
+                                  i64 grid, int threads, i64 *control)                             \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
-                                         channels, kind, p0, p1, p2, symmetric, control);          \
+                                         channels, kind, p0, p1, p2, symmetric, grid, control);    \
         AS_T(USE)(&job, first, second);                                                            \
         return AS_T(run_gradients)(&job, groups, grad, dx, dy, threads);                           \
+    }                                                                                              \
+    int AS_ENTRY_NAME(NAME##_increments_vjp)(const REAL *grad, const REAL *increments, REAL *out,  \
+                                             i64 pairs, i64 steps1, i64 steps2, i64 first,         \
+                                             i64 second, i64 grid, int threads, i64 *control)      \
+    {                                                                                              \
+        PDE_JOB job = AS_T(describe_given)(increments, pairs, steps1, steps2, grid, control);      \
+        AS_T(USE)(&job, first, second);                                                            \
+        return AS_T(run_gradients)(&job, pairs, grad, out, out, threads);                          \
     }
 AS_PDE_ENTRIES(sig_kernel, use_differences)
 AS_PDE_ENTRIES(sig_kernel_polynomial, use_polynomials)
-AS_PDE_VJP_ENTRIES(sig_kernel_vjp, use_differences)
-AS_PDE_VJP_ENTRIES(sig_kernel_polynomial_vjp, use_polynomials)
+AS_PDE_VJP_ENTRIES(sig_kernel, use_differences)
+AS_PDE_VJP_ENTRIES(sig_kernel_polynomial, use_polynomials)
 #undef AS_PDE_ENTRIES
 #undef AS_PDE_VJP_ENTRIES

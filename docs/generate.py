@@ -37,6 +37,8 @@ GROUPS = {
     ],
     "Metrics": ["sig_score", "expected_sig_score", "sig_mmd"],
     "Static kernels": [
+        "StaticKernel",
+        "Context",
         "LinearKernel",
         "ScaledLinearKernel",
         "RBFKernel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -413,10 +414,19 @@ def _kernel(
     """`scheme` has a pair of dyadic orders, or the order and fold of polynomial cells."""
     static_kernel = getattr(arraysig, static)(*parameters)
     options = {**scheme, "static_kernel": static_kernel, **flags}
+    grid = flags.pop("return_grid", False)
 
-    # Kernels are numbers: the battery wants rows, of one number here.
+    # The battery wants rows: of one number, or of all nodes.
     def call(x: Any, y: Any, **kw: Any) -> Any:
-        return arraysig.sig_kernel(x, y, **options, **kw)[..., None]
+        kernel = arraysig.sig_kernel(x, y, **options, **kw)
+        return kernel.reshape(*x.shape[:-2], math.prod(kernel.shape[x.ndim - 2 :]))
+
+    def nodes(length: int) -> Shape:
+        if not grid:
+            return ()
+        orders = scheme.get("dyadic_order", (0, 0))
+        steps = [(n - 1) * (1 + flags.get("lead_lag", False)) for n in (length, length + 2)]
+        return tuple(s * 2**order + 1 for s, order in zip(steps, orders, strict=True))
 
     def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
         return (*batch, length, dimension), (*batch, length + 2, dimension)
@@ -427,12 +437,14 @@ def _kernel(
 
         if "order" in scheme:
             numbers = scheme["order"], scheme["fold"]
-            return np.array([reference.polynomial_kernel(x, y, *numbers, kernel, **flags)])
-        return np.array([reference.signature_kernel(x, y, scheme["dyadic_order"], kernel, **flags)])
+            value = reference.polynomial_kernel(x, y, *numbers, kernel, grid, **flags)
+        else:
+            value = reference.signature_kernel(x, y, scheme["dyadic_order"], kernel, grid, **flags)
+        return np.asarray(value).reshape(-1)
 
     def backprop(side: int, derivs: Any, x: Any, y: Any, **kw: Any) -> Any:
         wanted = {"left_deriv": side == 0, "right_deriv": side == 1}
-        paths = derivs[..., 0], x, y
+        paths = derivs.reshape((*x.shape[:-2], *nodes(x.shape[-2]))), x, y
         return arraysig.sig_kernel_backprop(*paths, **options, **wanted, **kw)[side]
 
     def gradient(side: int, derivs: np.ndarray, *paths: np.ndarray) -> np.ndarray:
@@ -443,7 +455,7 @@ def _kernel(
         return reference.gradient(kernel, paths[side], derivs)
 
     id_ = f"d={dimension},{_options(scheme)},{static_kernel}"
-    id_ += "".join(f",{flag}" for flag in flags)
+    id_ += "".join(f",{flag}" for flag in flags) + ",grid" * grid
     return [
         Case(
             f"sig_kernel[{id_}]",
@@ -467,7 +479,10 @@ def _kernel(
             Case(
                 f"sig_kernel_backprop[{id_},{which}]",
                 lambda derivs, x, y, side=side, **kw: backprop(side, derivs, x, y, **kw),
-                lambda batch, length: ((*batch, 1), *shapes(batch, length)),
+                lambda batch, length: (
+                    (*batch, math.prod(nodes(length))),
+                    *shapes(batch, length),
+                ),
                 lambda derivs, x, y, side=side: gradient(side, derivs, x, y),
                 (1, 2, 2),
                 tolerance=500.0,
@@ -508,6 +523,8 @@ CASES: list[Case] = [
         _kernel(2, {"order": 3, "fold": 0}, "ScaledLinearKernel", 0.3),
         _kernel(1, {"order": 3, "fold": 2}, "RBFKernel", 2.0, time_aug=True, lead_lag=True),
         _kernel(3, {"order": 5, "fold": 1}, "Matern52Kernel", 2.0),
+        _kernel(2, {"dyadic_order": (1, 0)}, "RBFKernel", 2.0, lead_lag=True, return_grid=True),
+        _kernel(2, {"order": 4, "fold": 2}, "ScaledLinearKernel", 0.3, return_grid=True),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

@@ -225,6 +225,7 @@ def polynomial_kernel(
     order: int,
     fold: int = 0,
     static_kernel: Any = STATIC_KERNELS["LinearKernel"],
+    grid: bool = False,
     **flags: Any,
 ) -> Any:
     """The Goursat problem solved on every cell with edges that are polynomials.
@@ -251,11 +252,11 @@ def polynomial_kernel(
         folded[1:] += (out[order + 1 :] @ table)[1:]
         return folded
 
-    for row in increments:
+    factorials = np.array([math.factorial(k) for k in range(order + 1)])
+    nodes = np.ones(np.add(increments.shape, 1), dtype=increments.dtype)
+    for i, row in enumerate(increments):
         left = one
         for j, p in enumerate(row):
             below[j], left = opposite(below[j], left, p), opposite(left, below[j], p)
-    factorials = np.array([math.factorial(k) for k in range(order + 1)])
-    if not increments.size:
-        return one[0]
-    return ((below[-1] + left) / factorials).sum() / 2
+            nodes[i + 1, j + 1] = ((below[j] + left) / factorials).sum() / 2
+    return nodes if grid else nodes[-1, -1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import types
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arraysig._core import cuda, dispatch
+from arraysig._core import cuda, dispatch, progress
 from arraysig._core.cuda import CupyDevice, Launcher, Pointer, cupy_device
 from arraysig._core.dispatch import Memory
 from arraysig._ops.coefficients import sig_coef
+from arraysig._ops.kernels import Rows, differences, polynomial
 from arraysig._ops.transforms import transform_path, transform_path_vjp
 
 from .emulator.planted import PlantedSource, start
@@ -220,6 +222,58 @@ def test_numbers_have_exact_types(cupy: FakeCupy) -> None:
     x = cupy.asarray(start(32))
     launcher.launch(PLANTED, "scan_right", (1,), (32,), (Pointer(x.data.ptr, "float32", (32,)), 32))
     np.testing.assert_allclose(x.values, np.cumsum(start(32)))
+
+
+@pytest.mark.parametrize("rows", [differences, polynomial], ids=["differences", "polynomial"])
+def test_progress(cupy: FakeCupy, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a bar is shown there are more launches, which are waited for; else there is one."""
+    counts: list[int] = []
+    bar = types.SimpleNamespace(advance=counts.append)
+    paths = [cupy.asarray(normal(n, 3, 2)) for n in (10, 11)]
+    increments = cupy.asarray(normal(110, 2, 2))
+    grad, grads = (cupy.asarray(normal(*shape)) for shape in ((10, 11), (110,)))
+    attrs = (1, 0, 0, 1.0, 0.0, 0.0, False, False, 1)
+
+    def results() -> list[Any]:
+        given = rows.of_increments(increments, 1, 0, False, 1)
+        of_given = rows.of_increments_vjp(grads, increments, 1, 0, False, 1)
+        both = rows.vjp(grad, *paths, *attrs)
+        return [a.values for a in (rows.kernel(*paths, *attrs), *both, given, of_given)]
+
+    wanted = results()
+    assert len(cupy.launches) == 6  # with two sums
+    assert not cupy.waits
+    monkeypatch.setattr(progress, "current", lambda: bar)
+    for got, values in zip(results(), wanted, strict=True):
+        np.testing.assert_allclose(got, values, rtol=1e-5, atol=1e-6)
+    assert counts == 4 * ([3] * 36 + [2])
+    assert cupy.waits == 4 * 37 * [0]
+
+
+def test_synchronize(cupy: FakeCupy) -> None:
+    """The stream of the call, on its device."""
+    waited: list[tuple[int, int]] = []
+    cupy.cuda.runtime.streamSynchronize = lambda stream: waited.append((cupy.current, stream))
+    device = cupy_device("f", 1)
+    device.synchronize(None)
+    assert cupy.waits == [1]
+    device.synchronize(4711)
+    device.synchronize(0)
+    assert waited == [(1, 4711), (1, 0)]
+
+
+def test_launches(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As few as memory allows, or about 50 where a bar is shown."""
+    launcher = Launcher(cupy_device("f", 0), Memory(cupy.empty, 0, None, 2**30), "float32")
+    assert list(launcher.launches(10, 4)) == [(0, 4), (4, 4), (8, 2)]
+    assert list(launcher.launches(0, 0)) == []
+    counts: list[int] = []
+    bar = types.SimpleNamespace(advance=counts.append)
+    monkeypatch.setattr(progress, "current", lambda: bar)
+    assert list(launcher.launches(3, 3)) == [(0, 1), (1, 1), (2, 1)]
+    assert list(launcher.launches(1000, 7)) == [(n, min(7, 1000 - n)) for n in range(0, 1000, 7)]
+    assert list(launcher.launches(0, 0)) == []
+    assert counts == [1, 1, 1, *[7] * 142, 6]
 
 
 def test_results_larger_than_the_device(cupy: FakeCupy) -> None:

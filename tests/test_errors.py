@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import arraysig
-from arraysig.static_kernels import StaticKernel
 
 from .backends import Backend, have_torch
 
@@ -163,6 +162,7 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
         for f in (
             *("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes", "stream"),
             *("normalize", "left_deriv", "right_deriv"),
+            *("return_grid", "return_error", "progress"),
         )
         for n in having(f)
     ],
@@ -400,7 +400,7 @@ def test_dyadic_order(name: str, order: Any, error: type[Exception]) -> None:
 @pytest.mark.parametrize("name", having("static_kernel"))
 @pytest.mark.parametrize(
     "bad",
-    ["rbf", arraysig.RBFKernel, 1.0, np.dot, StaticKernel()],
+    ["rbf", arraysig.RBFKernel, 1.0, np.dot],
     ids=lambda bad: type(bad).__name__,
 )
 def test_static_kernel(name: str, bad: Any) -> None:
@@ -415,6 +415,33 @@ def test_static_kernel(name: str, bad: Any) -> None:
 def test_max_batch(name: str, bad: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"^{name}: `max_batch` must be .*{bad!r}"):
         call(name, max_batch=bad)
+
+
+@pytest.mark.parametrize("name", ["sig_kernel", "sig_kernel_gram"])
+def test_what_kernels_return(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: `normalize` must be False with `return_grid`"):
+        call(name, return_grid=True, normalize=True)
+    with pytest.raises(
+        ValueError,
+        match=f"^{name}: `return_error` must be False for method 'finite_difference', got True",
+    ):
+        call(name, return_error=True)
+
+
+def test_grids_that_do_not_fit() -> None:
+    good = np.ones((2, 7, 5))  # of order 1
+    for name, grid in (
+        ("sig_kernel_backprop", good),
+        ("sig_kernel_gram_backprop", np.ones((2, 2, 7, 5))),
+    ):
+        call(name, k_grid=grid)
+        with pytest.raises(ValueError, match=rf"^{name}: `k_grid` must have shape \(2, .*7, 5\)"):
+            call(name, k_grid=grid[..., :2])
+        with pytest.raises(ValueError, match=f"^{name}: arrays must have one dtype"):
+            call(name, k_grid=grid.astype("float32"))
+        with pytest.raises(ValueError, match=rf"^{name}: `derivs` must have shape \(2, .*7, 5\)"):
+            call(name, return_grid=True)
+        call(name, return_grid=True, derivs=grid)
 
 
 KERNEL_PARAMETERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -139,6 +140,54 @@ def test_outputs_that_can_not_be(tmp_path: pathlib.Path) -> None:
     assert os.listdir(tmp_path) == ["in.npy"]
 
 
+@pytest.mark.parametrize("name", ["out.npy", "out.csv"])
+def test_old_files_stay_unless_forced(tmp_path: pathlib.Path, name: str) -> None:
+    np.save(tmp_path / "in.npy", np.ones((2, 3, 2)))
+    (tmp_path / name).write_text("old")
+    done = run(tmp_path / "in.npy", tmp_path / name)
+    target = tmp_path / name
+    expected = f"python -m arraysig sig: {target}: OUT exists; --force overwrites it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+    assert target.read_text() == "old"
+    done = run(tmp_path / "in.npy", target, "--force")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = np.load(target) if name == "out.npy" else np.loadtxt(target, delimiter=",")
+    np.testing.assert_array_equal(found, np.zeros((2, 6)))
+    assert sorted(os.listdir(tmp_path)) == ["in.npy", name]
+
+
+def test_old_files_are_seen_before_the_work(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = str(tmp_path / "in.npy"), str(tmp_path / "out.npy")
+    np.save(source, np.ones((2, 3, 2)))
+    np.save(target, np.ones(3))
+    monkeypatch.delattr(files, "written_at_once")
+    with pytest.raises(files.BadFile, match="OUT exists"):
+        files.signatures_of_file(source, target, 2)
+    with pytest.raises(files.BadFile, match="OUT exists"):
+        files.gram_of_files([source], target, 0)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_appears_meanwhile(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.ones((4, 3, 2)))
+
+    def sig(*args: Any, **kwargs: Any) -> Any:
+        target.write_text("another's")
+        return arraysig.sig(*args, **kwargs)
+
+    monkeypatch.setattr(files, "sig", sig)
+    refused = contextlib.nullcontext() if force else pytest.raises(files.BadFile, match="--force")
+    with refused:
+        files.signatures_of_file(str(source), str(target), 2, force=force)
+    assert (target.read_bytes() == b"another's") is not force
+    assert sorted(os.listdir(tmp_path)) == ["in.npy", "out.npy"]
+
+
 def test_what_fails_half_way_leaves_the_old_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +204,7 @@ def test_what_fails_half_way_leaves_the_old_file(
 
     monkeypatch.setattr(files, "sig", sig)
     with pytest.raises(KeyboardInterrupt):
-        files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 2)
+        files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 2, force=True)
     assert sorted(os.listdir(tmp_path)) == ["in.npy", "out.npy"]
     assert (tmp_path / "out.npy").read_text() == "old"
 

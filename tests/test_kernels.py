@@ -448,9 +448,103 @@ def test_auto_leaves_bad_paths_alone(xp: Backend, rng: np.random.Generator) -> N
     assert np.isnan(got).tolist() == [False, True, False]
 
 
+def test_auto_does_not_take_an_overflow_for_an_answer(
+    xp: Backend, rng: np.random.Generator
+) -> None:
+    x = xp.array(rng.normal(size=(3, 40, 2)) * 7)
+    for function in (arraysig.sig_kernel, arraysig.sig_kernel_gram):
+        with pytest.raises(ValueError, match=r"`tol` must be at least .*, the estimated error at"):
+            function(x, x)
+
+
 def test_long_polynomial_gradients(rng: np.random.Generator) -> None:
     x, y = walks(rng, 700, 2), walks(rng, 600, 2)
     left, _ = arraysig.sig_kernel_backprop(np.ones(()), x, y, order=3, fold=2)
     direction, step = walks(rng, *x.shape), 1e-5
     ends = [arraysig.sig_kernel(x + s * direction, y, order=3, fold=2) for s in (step, -step)]
     assert np.sum(left * direction) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-8)
+
+
+def test_grids(xp: Backend) -> None:
+    x = xp.array(np.array([[0, 0], [1, 2], [3, 1]]) / 4)
+    y = xp.array(np.array([[0, 1], [0.5, 0.5], [1, 2], [-1, 0]]) / 4)
+    golden = {
+        "dyadic_order": [[0.968994, 1.196192, 0.821861], [1.063465, 1.255619, 0.755708]],
+        "order": [[0.968993, 1.196474, 0.821108], [1.063483, 1.255989, 0.755737]],
+    }
+    for scheme, expected in golden.items():
+        options: dict[str, Any] = {scheme: 0 if scheme == "dyadic_order" else 8}
+        grid = xp.numpy(arraysig.sig_kernel(x, y, return_grid=True, **options))
+        assert grid.shape == (3, 4)
+        assert (grid[0] == 1).all()
+        assert (grid[:, 0] == 1).all()
+        np.testing.assert_allclose(grid[1:, 1:], expected, atol=6e-7)
+
+
+@pytest.mark.parametrize(
+    "options", [{"dyadic_order": (2, 0)}, {"order": 3, "fold": 1}, {}], ids=str
+)
+def test_grids_of_all_pairs(xp: Backend, options: Any, rng: np.random.Generator) -> None:
+    x, y = xp.array(walks(rng, 2, 3, 5, 2)), xp.array(walks(rng, 2, 7, 2))
+    grids = arraysig.sig_kernel_gram(x, y, return_grid=True, **options)
+    assert grids.shape == (2, 3, 2, *((17, 7) if "dyadic_order" in options else (5, 7)))
+    single = arraysig.sig_kernel(x[1, 2], y[0], return_grid=True, **options)
+    np.testing.assert_allclose(xp.numpy(grids[1, 2, 0]), xp.numpy(single), rtol=1e-6)
+    values = arraysig.sig_kernel_gram(x, y, **options)
+    np.testing.assert_allclose(xp.numpy(grids[..., -1, -1]), xp.numpy(values), rtol=1e-6)
+    same = xp.numpy(arraysig.sig_kernel_gram(y, y, return_grid=True, **options))
+    assert same.shape == (2, 2, *((25, 7) if "dyadic_order" in options else (7, 7)))
+    other = xp.numpy(
+        arraysig.sig_kernel_gram(y, xp.array(xp.numpy(y)), return_grid=True, **options)
+    )
+    np.testing.assert_array_equal(same, other)
+    derivs = xp.array(rng.normal(size=grids.shape))
+    both = arraysig.sig_kernel_gram_backprop(
+        derivs, x, y, return_grid=True, right_deriv=True, k_grid=grids, **options
+    )
+    change = xp.array(rng.normal(size=x.shape)), xp.array(rng.normal(size=y.shape))
+    steps = [
+        arraysig.sig_kernel_gram(x + h * change[0], y + h * change[1], return_grid=True, **options)
+        for h in (1e-5, -1e-5)
+    ]
+    wanted = xp.numpy((steps[0] - steps[1]) * derivs).sum() / 2e-5
+    got = sum(xp.numpy(a * b).sum() for a, b in zip(both, change, strict=True))
+    assert got == pytest.approx(wanted, rel=2e-4)
+
+
+def test_estimated_errors(xp: Backend, rng: np.random.Generator) -> None:
+    x, y = xp.array(walks(rng, 3, 20, 2)), xp.array(walks(rng, 3, 30, 2))
+    exact = xp.numpy(arraysig.sig_kernel(x, y, order=24))
+    for tol in (1e-3, 1e-6, 1e-10):
+        value, error = arraysig.sig_kernel(x, y, tol=tol, return_error=True)
+        assert isinstance(error, float)
+        assert 0 < error <= tol
+        np.testing.assert_allclose(xp.numpy(value), exact, rtol=error)
+    gram, error = arraysig.sig_kernel_gram(x, y, tol=1e-8, return_error=True, normalize=True)
+    exact = xp.numpy(arraysig.sig_kernel_gram(x, y, order=24, normalize=True))
+    assert 0 < error <= 1e-8
+    np.testing.assert_allclose(xp.numpy(gram), exact, rtol=2 * error)
+    grid, error = arraysig.sig_kernel(x, y, tol=1e-8, return_error=True, return_grid=True)
+    assert grid.shape == (3, 20, 30)
+    _, error = arraysig.sig_kernel(x[:, :1], y, return_error=True)
+    assert error == 0
+
+
+@pytest.mark.parametrize("options", [{"dyadic_order": 2}, {"order": 3}, {}], ids=str)
+def test_progress(
+    xp: Backend, options: Any, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = xp.array(walks(rng, 40, 30, 2))
+    y = xp.array(walks(rng, 3, 20, 2))
+    quiet = arraysig.sig_kernel_gram(x, x, **options), arraysig.sig_kernel_gram(x, y, **options)
+    derivs = xp.array(np.ones((40, 3)))
+    arraysig.sig_kernel_gram_backprop(derivs, x, y, **options)
+    assert capsys.readouterr().err == ""
+    for other, expected, total in ((x, quiet[0], 1600), (y, quiet[1], 120)):
+        got = arraysig.sig_kernel_gram(x, other, progress=True, **options)
+        np.testing.assert_array_equal(xp.numpy(got), xp.numpy(expected))
+        shown = capsys.readouterr().err
+        assert "sig_kernel_gram: " in shown or "sig_kernel_gram, order 3: " in shown
+        assert f"100%|██████████| {total}/{total} " in shown
+    arraysig.sig_kernel_gram_backprop(derivs, x, y, progress=True, **options)
+    assert "| 120/120 " in capsys.readouterr().err

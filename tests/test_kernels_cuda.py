@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from arraysig._ops import kernels_cuda
-from arraysig._ops.kernels import differences as sig_kernel
-from arraysig._ops.kernels import differences_vjp as sig_kernel_vjp
+from arraysig._ops.kernels import Rows, differences, polynomial
 
 from . import reference
 from .emulator import emulated, sanitizer_environment
+
+sig_kernel, sig_kernel_vjp, of_increments, of_increments_vjp = differences
 
 FORWARD, GRADIENT = 100, 200  # in units of eps
 STEP = np.longdouble(1e-100)
@@ -64,12 +65,15 @@ class Case(NamedTuple):
     groups: tuple[int, ...] = ()
     counts: tuple[int, int] = (1, 1)
     symmetric: bool = False
+    grid: bool = False
 
     @property
     def attrs(self) -> tuple[Any, ...]:
-        return (*self.orders, self.kind, *STATIC[self.kind][0], self.symmetric, 1)
+        return (*self.orders, self.kind, *STATIC[self.kind][0], self.symmetric, self.grid, 1)
 
-    def arrays(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    def arrays(
+        self, rng: np.random.Generator, nodes: tuple[int, ...] = ()
+    ) -> tuple[np.ndarray, ...]:
         """Derivatives and two sets of paths of variation around 2, exact in float32."""
         sizes = zip(self.counts, (self.length1, self.length2), strict=True)
         paths = [
@@ -78,18 +82,25 @@ class Case(NamedTuple):
             / (length * self.channels) ** 0.5
             for count, length in sizes
         ]
-        derivs = rng.normal(size=(*self.groups, *self.counts))
+        derivs = rng.normal(size=(*self.groups, *self.counts, *nodes))
         grad, path1, path2 = (a.astype("float32").astype("float64") for a in (derivs, *paths))
         return grad, path1, path1 if self.symmetric else path2
 
 
 def _wanted(case: Case, path1: np.ndarray, path2: np.ndarray, function: Any = None) -> np.ndarray:
     function = function or STATIC[case.kind][1]
-    out = np.zeros((*case.groups, *case.counts), np.result_type(path1, path2))
-    for *group, i, j in np.ndindex(*out.shape):
-        x, y = path1[(*group, i)], path2[(*group, j)]
-        out[(*group, i, j)] = reference.signature_kernel(x, y, case.orders, function)
-    return out
+    values = [
+        reference.signature_kernel(
+            path1[(*group, i)], path2[(*group, j)], case.orders, function, case.grid
+        )
+        for *group, i, j in np.ndindex(*case.groups, *case.counts)
+    ]
+    return np.reshape(values, (*case.groups, *case.counts, *values[0].shape))
+
+
+def _nodes(orders: tuple[int, int], *steps: int) -> tuple[int, ...]:
+    """Of the grid of a pair."""
+    return tuple((n << order) + 1 for n, order in zip(steps, orders, strict=True))
 
 
 def check(
@@ -99,7 +110,8 @@ def check(
     **on: Any,
 ) -> None:
     """Compare the op and its gradient with the definition."""
-    grad, path1, path2 = case.arrays(rng)
+    nodes = _nodes(case.orders, case.length1 - 1, case.length2 - 1) if case.grid else ()
+    grad, path1, path2 = case.arrays(rng, nodes)
     x, y = path1.astype(np.longdouble), path2.astype(np.longdouble)
     wanted = _wanted(case, x, y)
     directions = [rng.normal(size=a.shape) for a in (x, y)]
@@ -127,6 +139,60 @@ def check(
             assert abs((grads[0] * a).sum() + (grads[1] * b).sum() - slope) <= GRADIENT * eps * size
 
 
+class Given(NamedTuple):
+    """A call with increments."""
+
+    steps1: int
+    steps2: int
+    orders: tuple[int, int] = (0, 0)
+    pairs: tuple[int, ...] = (2,)
+    grid: bool = False
+
+
+def of_sums(definition: Callable[..., Any], increments: np.ndarray, *args: Any) -> Any:
+    """A slow definition, of the static kernel that has these increments."""
+    sums = np.pad(increments.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    x, y = (np.arange(n)[:, None] for n in sums.shape)
+    return definition(x, y, *args[:-1], lambda a, b: sums[a[0], b[0]], args[-1])
+
+
+def _wanted_of_increments(case: Given, increments: np.ndarray) -> Any:
+    return of_sums(reference.signature_kernel, increments, case.orders, case.grid)
+
+
+def check_increments(
+    case: Given,
+    rng: np.random.Generator,
+    dtypes: tuple[str, ...],
+    rows: Rows = differences,
+    wanted_of: Callable[[Any, np.ndarray], Any] = _wanted_of_increments,
+    nodes: tuple[int, ...] | None = None,
+    **on: Any,
+) -> None:
+    """Compare ops of increments, and gradients along random directions, with the definition."""
+    shape = *case.pairs, case.steps1, case.steps2
+    nodes = nodes or _nodes(case.orders, case.steps1, case.steps2)
+    grad = rng.normal(size=(*case.pairs, *(nodes if case.grid else ()))).astype("float32")
+    increments = (rng.normal(size=shape) / (shape[-1] * shape[-2]) ** 0.5).astype("float32")
+    direction = rng.normal(size=shape)
+    moved = increments + STEP * 1j * direction
+    values = np.array([wanted_of(case, moved[pair]) for pair in np.ndindex(*case.pairs)])
+    values = values.reshape(grad.shape)
+    slopes = (values.imag / STEP * grad).reshape(*case.pairs, -1).sum(-1)  # of each pair
+    for dtype in dtypes:
+        eps = np.finfo(dtype).eps
+        with emulated(**on):
+            got = rows.of_increments(increments.astype(dtype), *case.orders, case.grid, 1)
+            ins = grad.astype(dtype), increments.astype(dtype)
+            gradient = rows.of_increments_vjp(*ins, *case.orders, case.grid, 1)
+        assert got.dtype == gradient.dtype == dtype
+        limit = FORWARD * eps * np.abs(values).max()
+        np.testing.assert_allclose(got, values.real, rtol=0, atol=limit)
+        errors = np.abs((gradient * direction).sum((-2, -1)) - slopes)
+        sizes = np.linalg.norm(gradient.reshape(*case.pairs, -1), axis=-1)
+        assert (errors <= GRADIENT * eps * sizes).all()
+
+
 ORDERS = ((0, 0), (1, 1), (2, 2), (0, 2), (3, 1), (5, 0), (0, 5))
 DTYPES = ("float32", "float64")
 KINDS = range(1, 7)
@@ -151,12 +217,52 @@ CASES = [
     (Case(3, 2, 2, (1, 1), groups=(2, 1), counts=(3, 2)), DTYPES),
     (Case(5, 5, 2, (1, 1), groups=(2,), counts=(4, 4), symmetric=True), DTYPES),
     (Case(4, 4, 3, (1, 1), 6, counts=(5, 5), symmetric=True), DTYPES[:1]),
+    # grids
+    (Case(5, 4, 2, groups=(2,), counts=(3, 2), grid=True), DTYPES),
+    (Case(4, 5, 3, (1, 2), 1, counts=(1, 2), grid=True), DTYPES[1:]),
+    (Case(2, 3, 20, (5, 0), 4, grid=True), DTYPES[:1]),
+    (Case(140, 9, 1, grid=True), DTYPES),
+    (Case(3, 20, 2, (8, 0), counts=(2, 1), grid=True), DTYPES[1:]),
+    (Case(40, 3, 2, (1, 3), grid=True), DTYPES[:1]),
+]
+#: Increments of a lane, of several lanes, of several strips; several strips and warps.
+GIVEN = [
+    (Given(5, 4), DTYPES),
+    (Given(5, 4, grid=True), DTYPES),
+    (Given(1, 1, pairs=(2, 1)), DTYPES[:1]),
+    (Given(3, 4, (1, 2), (2, 3), True), DTYPES[1:]),
+    (Given(140, 9), DTYPES[1:]),
+    (Given(140, 9, grid=True), DTYPES[:1]),
+    (Given(5, 70, (4, 1)), DTYPES),
+    (Given(3, 4, (6, 0), grid=True), DTYPES),
+    (Given(2, 3, (9, 1)), DTYPES),
+    (Given(1, 2, (10, 0), grid=True), DTYPES[1:]),
+    (Given(2, 2, (0, 5), grid=True), DTYPES[1:]),
 ]
 
 
 @pytest.mark.parametrize(("case", "dtypes"), CASES, ids=str)
 def test_kernels(case: Case, dtypes: tuple[str, ...], rng: np.random.Generator) -> None:
     check(case, rng, dtypes)
+
+
+@pytest.mark.parametrize(("case", "dtypes"), GIVEN, ids=str)
+def test_increments(case: Given, dtypes: tuple[str, ...], rng: np.random.Generator) -> None:
+    check_increments(case, rng, dtypes)
+
+
+def test_every_increment(rng: np.random.Generator) -> None:
+    for case in (Given(3, 4, (1, 1)), Given(2, 3, (6, 0), grid=True)):
+        increments = rng.normal(size=(*case.pairs, case.steps1, case.steps2)) / 2
+        nodes = _nodes(case.orders, case.steps1, case.steps2) if case.grid else ()
+        grad = rng.normal(size=(*case.pairs, *nodes))
+        with emulated():
+            got = of_increments_vjp(grad, increments, *case.orders, case.grid, 1)
+        for one, derivs, result in zip(increments, grad, got, strict=True):
+            wanted = reference.gradient(
+                lambda z, case=case: _wanted_of_increments(case, z), one, derivs
+            )
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("case", [Case(300, 40, 2), Case(150, 7, 3, (1, 1), kind=1)], ids=str)
@@ -166,12 +272,19 @@ def test_one_warp(case: Case, rng: np.random.Generator) -> None:
     check(case, rng, ("float64",), shared_memory=99 * 1024, order=1)
 
 
+@pytest.mark.parametrize("case", [Given(140, 9, grid=True), Given(2, 3, (9, 1))], ids=str)
+def test_one_warp_of_increments(case: Given, rng: np.random.Generator) -> None:
+    check_increments(case._replace(pairs=(9,)), rng, ("float64",), processors=1, order=2)
+    check_increments(case, rng, ("float64",), shared_memory=99 * 1024, order=1)
+
+
 @pytest.mark.parametrize(
     "case",
     [
         Case(3, 4, 3, (0, 1), 4, (2,), (3, 4)),
         Case(5, 5, 2, (1, 1), 0, (3,), (3, 3), True),
         Case(300, 3, 2, (0, 0), 0, (), (3, 2)),
+        Case(5, 4, 2, (0, 0), 0, (2,), (3, 2), False, True),
     ],
     ids=str,
 )
@@ -182,6 +295,15 @@ def test_launches(
     """Any number of pairs in a launch."""
     monkeypatch.setattr(kernels_cuda, "_BYTES", size)
     check(case, rng, ("float64",))
+
+
+@pytest.mark.parametrize("size", [1, 60_000])
+def test_launches_of_increments(
+    size: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels_cuda, "_BYTES", size)
+    for case in (Given(2, 3, (9, 1), (5,)), Given(5, 4, (0, 0), (3, 3), True)):
+        check_increments(case, rng, ("float64",))
 
 
 def test_every_coordinate(rng: np.random.Generator) -> None:
@@ -208,7 +330,7 @@ def test_bases_below_zero(rng: np.random.Generator) -> None:
     bases = np.einsum("aid,bjd->abij", path1, path2) + CLAMPED[1]
     assert (bases < 0).any()
     assert (bases > 0).any()
-    attrs = (*case.orders, 6, *CLAMPED, False, 1)
+    attrs = (*case.orders, 6, *CLAMPED, False, False, 1)
     with emulated():
         got = sig_kernel(path1, path2, *attrs)
         grads = sig_kernel_vjp(grad, path1, path2, *attrs)
@@ -221,7 +343,7 @@ def test_power_zero(rng: np.random.Generator) -> None:
     """A constant static kernel, also at 0."""
     grad, path1, path2 = Case(3, 3, 3, kind=6).arrays(rng)
     path1[0, 1] = 0
-    attrs = (0, 1, 6, 2.0, 0.0, 0.0, False, 1)
+    attrs = (0, 1, 6, 2.0, 0.0, 0.0, False, False, 1)
     with emulated():
         assert (sig_kernel(path1, path2, *attrs) == 1).all()
         for got in sig_kernel_vjp(grad, path1, path2, *attrs):
@@ -243,7 +365,7 @@ def test_points_that_meet(kind: int, rng: np.random.Generator) -> None:
 
 def test_constant_paths() -> None:
     """One point, or no pairs."""
-    attrs = (2, 0, 0, 1.0, 0.0, 0.0, False, 1)
+    attrs = (2, 0, 0, 1.0, 0.0, 0.0, False, False, 1)
     for shapes in (((2, 3, 1, 4), (2, 2, 5, 4)), ((1, 5, 4), (3, 1, 4)), ((2, 1, 1), (2, 1, 1))):
         path1, path2 = np.full(shapes[0], 2.0), np.full(shapes[1], 3.0)
         grad = np.ones((*path1.shape[:-2], path2.shape[-3]))
@@ -257,6 +379,31 @@ def test_constant_paths() -> None:
         got = sig_kernel_vjp(np.ones((0, 4)), path1, path2, *attrs)
     assert got[0].shape == (0, 3, 2)
     assert (got[1] == 0).all()
+
+
+@pytest.mark.parametrize("rows", [differences, polynomial], ids=["differences", "polynomial"])
+def test_constant_grids(rows: Rows) -> None:
+    """One point, no increments, or no pairs: ones, and no gradient."""
+    steps = 4 if rows is differences else 1  # of an increment of the first path
+    path1, path2 = np.full((2, 3, 1, 4), 2.0), np.full((2, 2, 5, 4), 3.0)
+    attrs = (2, 0, 0, 1.0, 0.0, 0.0, False, True, 1)
+    with emulated():
+        ones = rows.kernel(path1, path2, *attrs)
+        assert ones.shape == (2, 3, 2, 1, 5)
+        assert (ones == 1).all()
+        for got in rows.vjp(ones, path1, path2, *attrs):
+            assert (got == 0).all()
+        for shape, nodes in (((2, 0, 3), (1, 4)), ((2, 3, 0), (3 * steps + 1, 1))):
+            for grid in (False, True):
+                ones = rows.of_increments(np.ones(shape), 2, 0, grid, 1)
+                assert ones.shape == (2, *(nodes if grid else ()))
+                assert (ones == 1).all()
+                got = rows.of_increments_vjp(ones, np.ones(shape), 2, 0, grid, 1)
+                assert got.shape == shape
+        none = np.ones((0, 3, 4))
+        ones = rows.of_increments(none, 2, 0, False, 1)
+        assert ones.shape == (0,)
+        assert rows.of_increments_vjp(ones, none, 2, 0, False, 1).shape == none.shape
 
 
 def test_float32_keeps_its_digits(rng: np.random.Generator) -> None:
@@ -289,6 +436,17 @@ def test_the_order_of_threads_does_not_matter(case: Case, rng: np.random.Generat
             np.testing.assert_array_equal(a, b)
 
 
+def test_the_order_of_threads_does_not_matter_to_increments(rng: np.random.Generator) -> None:
+    increments = rng.normal(size=(3, 2, 4)).astype("float32")
+    grad = rng.normal(size=(3, 1025, 5)).astype("float32")
+    results = []
+    for order in (0, 1, 2):
+        with emulated(order=order):
+            results.append(of_increments_vjp(grad, increments, 9, 0, True, 1))
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
+
+
 def test_nan_stays_in_its_pairs(rng: np.random.Generator) -> None:
     for kind in (2, 6):
         case = Case(4, 5, 3, (0, 1), kind=kind, counts=(3, 2))
@@ -311,6 +469,7 @@ RACES = [
     Case(40, 5, 3, (2, 1), 1),
     Case(4, 5, 20, (0, 3), 5, (2,), (2, 2)),
     Case(6, 6, 2, (1, 1), 6, (), (3, 3), True),
+    Case(70, 4, 2, (2, 1), 0, (), (1, 2), False, True),
 ]
 
 
@@ -318,6 +477,11 @@ RACES = [
 def test_races(case: Case, rng: np.random.Generator) -> None:
     """None, and no reads of shared memory that nothing wrote."""
     check(case, rng, ("float32",), flavor="race", order=2)
+
+
+@pytest.mark.parametrize("case", [Given(70, 4, grid=True), Given(3, 2, (9, 1))], ids=str)
+def test_races_of_increments(case: Given, rng: np.random.Generator) -> None:
+    check_increments(case, rng, ("float32",), flavor="race", order=2)
 
 
 @pytest.mark.slow
@@ -333,4 +497,4 @@ def test_sanitizers() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "18 passed" in done.stdout

@@ -26,6 +26,7 @@ ORDER = [
     "signature",
     "algebra",
     "static_kernels",
+    "user_kernels",
     "kernels",
     "metrics",
     "files",
@@ -36,7 +37,7 @@ ORDER = [
 ]
 #: Modules of _core that public modules may use; config also asks the backends for their versions,
 #: demo and files move arrays to a GPU.
-VOCABULARY = {"check", "namespace", "docs", "tables"}
+VOCABULARY = {"check", "namespace", "docs", "progress", "tables"}
 REPORTERS = {"config", "demo", "files"}
 
 

@@ -102,30 +102,47 @@ def _coefficients() -> Iterator[tuple[str, Case]]:
 
 
 def _kernels() -> Iterator[tuple[str, Case]]:
-    sizes = (
-        *itertools.product((0,), ((0, 0), (2, 2)), (2, 8, 20), ((32, 1000),)),
-        *itertools.product(range(1, 7), ((0, 0),), (8,), ((32, 1000),)),
-        (0, (5, 0), 3, (1, 10_000)),
-        (0, (0, 5), 3, (100_000, 2)),
-        (1, (3, 3), 20, (32, 1000)),
-        (5, (1, 1), 4, (2000, 50)),
+    # kernels of both schemes share what static kernels and channels bring: not all meet all
+    differences = (
+        *itertools.product((0,), ((0, 0),), (2, 8, 20), ((32, 1000),), (False,)),
+        *itertools.product((0,), ((2, 2),), (2, 20), ((32, 1000),), (False,)),
+        *itertools.product((1, 6), ((0, 0),), (8,), ((32, 1000),), (False,)),
+        (0, (5, 0), 3, (1, 10_000), False),
+        (0, (0, 5), 3, (100_000, 2), False),
+        (1, (3, 3), 20, (32, 1000), False),
+        (5, (1, 1), 4, (2000, 50), False),
+        (0, (2, 2), 8, (32, 100), True),
+        (1, (0, 0), 8, (32, 100), True),
     )
-    for kind, orders, channels, (count, length) in sizes:
-        paths = ((1, count, length, channels), (1, 32, 1000, channels))
-        attrs = (*orders, kind, 1.0, 2.0, 3.0, False, 1)
-        yield "sig_kernel", Case(paths, attrs)
-        yield "sig_kernel_vjp", Case(((1, count, 32), *paths), attrs)
     cells = (
-        *[(order, 0, 0, 16, (32, 1000)) for order in (1, 3, 4, 6, 8, 12, 64)],
-        *[(order, 2, 1, 8, (32, 1000)) for order in (2, 4, 8, 16)],
-        *[(order, 2, 6, 2, (1, 10_000)) for order in (1, 8, 16)],
-        (4, 0, 5, 20, (100_000, 2)),
+        *[(0, (order, 0), 16, (32, 1000), False) for order in (1, 3, 4, 6, 8, 12, 64)],
+        *[
+            (kind, (order, 2), 8, (32, 1000), False)
+            for kind, order in zip((1, 2, 3, 4), (2, 4, 8, 16), strict=True)
+        ],
+        *[(6, (order, 2), 2, (1, 10_000), False) for order in (1, 16)],
+        (5, (4, 0), 20, (100_000, 2), False),
+        (0, (4, 0), 16, (32, 100), True),
+        (1, (16, 2), 8, (32, 100), True),
     )
-    for order, fold, kind, channels, (count, length) in cells:
-        paths = ((1, count, length, channels), (1, 32, 1000, channels))
-        attrs = (order, fold, kind, 1.0, 2.0, 3.0, False, 1)
-        yield "sig_kernel_polynomial", Case(paths, attrs)
-        yield "sig_kernel_polynomial_vjp", Case(((1, count, 32), *paths), attrs)
+    for name, cases in (("sig_kernel", differences), ("sig_kernel_polynomial", cells)):
+        for kind, numbers, channels, (count, length), grid in cases:
+            paths = ((1, count, length, channels), (1, 32, 1000, channels))
+            attrs = (*numbers, kind, 1.0, 2.0, 3.0, False, grid, 1)
+            yield from _and_gradient(name, Case(paths, attrs))
+    for name, numbers, grid in (
+        ("sig_kernel", (0, 0), False),
+        ("sig_kernel", (3, 3), True),
+        ("sig_kernel_polynomial", (16, 1), False),
+        ("sig_kernel_polynomial", (64, 0), True),
+    ):
+        yield from _and_gradient(f"{name}_increments", Case(((32, 100, 100),), (*numbers, grid, 1)))
+
+
+def _and_gradient(op: str, case: Case) -> Iterator[tuple[str, Case]]:
+    yield op, case
+    result = OPS[op].plan(*case.shapes, *case.attrs).outs[0]
+    yield f"{op}_vjp", Case((result.shape, *case.shapes), case.attrs)
 
 
 def grid() -> dict[str, list[Case]]:
@@ -179,6 +196,9 @@ class Recorder:
         assert 0 < threads <= 1024, where
         before = self.uses.get((source, name), Use(0, 0))
         self.uses[source, name] = Use(max(before.threads, threads), max(before.shared, shared))
+
+    def synchronize(self, stream: int | None) -> None:
+        """Nothing is left to wait for."""
 
     def constant(self, array: np.ndarray) -> Pointer:
         """Somewhere."""
@@ -239,6 +259,12 @@ def problems(module: Module, float_only: bool, uses: dict[str, Use], shared: int
             yield f"{name} needs {kernel.shared} + {use.shared} bytes of shared memory"
 
 
+@functools.lru_cache(256)
+def _module(source: KernelSource, cuda: int, architecture: int) -> Module:
+    """What one op after the other may ask for."""
+    return nvrtc(cuda).compile(source.code(), source.file, architecture)
+
+
 def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
     """Compile all that `op` launches; yields what is wrong."""
     shared = ARCHITECTURES[architecture]
@@ -249,7 +275,7 @@ def compiled(op: str, cuda: int, architecture: int) -> Iterator[str]:
     def check(source: KernelSource) -> list[str]:
         where = f"{source.file} {dict(source.macros)} for sm_{architecture} with CUDA {cuda}"
         try:
-            module = nvrtc(cuda).compile(source.code(), source.file, architecture)
+            module = _module(source, cuda, architecture)
         except NvrtcError as error:
             return [f"{where}: {error}"]
         float_only = ("REAL", "float") in source.macros

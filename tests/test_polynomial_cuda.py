@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arraysig._ops import kernels_cuda, polynomial_cuda
-from arraysig._ops.kernels import polynomial, polynomial_vjp
+from arraysig._ops import kernels, kernels_cuda, polynomial_cuda
 
 from . import reference
 from .emulator import emulated
-from .test_kernels_cuda import STATIC, STEP, Case
+from .test_kernels_cuda import STATIC, STEP, Case, Given, check_increments, of_sums
+
+polynomial, polynomial_vjp = kernels.polynomial[:2]
 
 FORWARD, GRADIENT = 100, 800  # in units of eps
 DTYPES = ("float32", "float64")
@@ -23,18 +24,20 @@ DTYPES = ("float32", "float64")
 
 def _wanted(case: Case, path1: np.ndarray, path2: np.ndarray) -> np.ndarray:
     function = STATIC[case.kind][1]
-    out = np.zeros((*case.groups, *case.counts), np.result_type(path1, path2))
-    for *group, i, j in np.ndindex(*out.shape):
-        x, y = path1[(*group, i)], path2[(*group, j)]
-        out[(*group, i, j)] = reference.polynomial_kernel(x, y, *case.orders, function)
-    return out
+    values = [
+        reference.polynomial_kernel(
+            path1[(*group, i)], path2[(*group, j)], *case.orders, function, case.grid
+        )
+        for *group, i, j in np.ndindex(*case.groups, *case.counts)
+    ]
+    return np.reshape(values, (*case.groups, *case.counts, *values[0].shape))
 
 
 def check(
     case: Case, rng: np.random.Generator, dtypes: tuple[str, ...] = DTYPES, **on: Any
 ) -> None:
     """Compare the op and its gradient along random directions with the definition."""
-    grad, path1, path2 = case.arrays(rng)
+    grad, path1, path2 = case.arrays(rng, (case.length1, case.length2) if case.grid else ())
     directions = [rng.normal(size=a.shape) for a in (path1, path2)]
     if case.symmetric:
         directions[1] = directions[0]
@@ -87,6 +90,20 @@ CASES = [
     # groups and pairs
     (Case(3, 2, 2, (2, 0), groups=(2, 1), counts=(3, 2)), DTYPES[1:]),
     (Case(4, 4, 2, (2, 0), groups=(2,), counts=(3, 3), symmetric=True), DTYPES[1:]),
+    # grids
+    (Case(5, 4, 2, (2, 2), groups=(2,), counts=(3, 2), grid=True), DTYPES),
+    (Case(3, 4, 20, (8, 1), 1, counts=(1, 2), grid=True), DTYPES[:1]),
+    (Case(70, 4, 1, (3, 0), grid=True), DTYPES[1:]),
+    (Case(40, 3, 2, (17, 0), counts=(2, 1), grid=True), DTYPES),
+]
+#: One strip, and several strips and warps; numbers in registers or not.
+GIVEN = [
+    (Given(5, 4, (3, 2)), DTYPES),
+    (Given(5, 4, (2, 0), (2, 3), True), DTYPES),
+    (Given(1, 1, (1, 1), grid=True), DTYPES[1:]),
+    (Given(70, 3, (2, 1), grid=True), DTYPES[1:]),
+    (Given(140, 3, (1, 0)), DTYPES[:1]),
+    (Given(40, 2, (17, 0), grid=True), DTYPES),
 ]
 
 
@@ -95,11 +112,26 @@ def test_kernels(case: Case, dtypes: tuple[str, ...], rng: np.random.Generator) 
     check(case, rng, dtypes)
 
 
+def _check_increments(case: Given, rng: np.random.Generator, *args: Any, **on: Any) -> None:
+    def wanted_of(case: Given, increments: np.ndarray) -> Any:
+        return of_sums(reference.polynomial_kernel, increments, *case.orders, case.grid)
+
+    nodes = case.steps1 + 1, case.steps2 + 1
+    check_increments(case, rng, *args, kernels.polynomial, wanted_of, nodes, **on)
+
+
+@pytest.mark.parametrize(("case", "dtypes"), GIVEN, ids=str)
+def test_increments(case: Given, dtypes: tuple[str, ...], rng: np.random.Generator) -> None:
+    _check_increments(case, rng, dtypes)
+
+
 @pytest.mark.parametrize("case", [Case(130, 3, 2, (2, 0)), Case(70, 2, 1, (17, 0))], ids=str)
 def test_one_warp(case: Case, rng: np.random.Generator) -> None:
     """Warps that have many strips; few processors, or little shared memory."""
     check(case._replace(counts=(1, 9)), rng, ("float64",), processors=1, order=2)
     check(case, rng, ("float64",), shared_memory=99 * 1024, order=1)
+    given = Given(case.length1, case.length2, case.orders, (9,), True)
+    _check_increments(given, rng, ("float64",), processors=1, order=2)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +140,7 @@ def test_one_warp(case: Case, rng: np.random.Generator) -> None:
         Case(3, 4, 3, (2, 0), 4, (2,), (3, 4)),
         Case(5, 5, 2, (2, 0), 0, (2,), (3, 3), True),
         Case(40, 2, 2, (17, 0), 0, (), (3, 2)),
+        Case(5, 4, 2, (2, 0), 0, (2,), (3, 2), False, True),
     ],
     ids=str,
 )
@@ -118,6 +151,7 @@ def test_launches(
     """Any number of pairs in a launch."""
     monkeypatch.setattr(kernels_cuda, "_BYTES", size)
     check(case, rng, ("float64",))
+    _check_increments(Given(40, 2, (2, 0), (5,)), rng, ("float64",))
 
 
 def test_every_coordinate(rng: np.random.Generator) -> None:
@@ -140,7 +174,7 @@ def test_every_coordinate(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("orders", [(3, 1), (17, 0)])
 def test_constant_paths(orders: tuple[int, int]) -> None:
     """One point, or no pairs, or no steps."""
-    attrs = (*orders, 0, 1.0, 0.0, 0.0, False, 1)
+    attrs = (*orders, 0, 1.0, 0.0, 0.0, False, False, 1)
     for lengths in ((1, 5), (5, 1), (1, 1), (3, 4)):
         path1, path2 = (np.full((2, 3, n, 4), 2.0) for n in lengths)
         with emulated():
@@ -211,6 +245,7 @@ RACES = [
     Case(40, 3, 2, (2, 1), counts=(2, 1)),
     Case(70, 2, 3, (17, 0), 1),
     Case(4, 4, 20, (2, 0), 6, (), (3, 3), True),
+    Case(70, 3, 2, (2, 1), 0, (), (1, 2), False, True),
 ]
 
 
@@ -218,3 +253,8 @@ RACES = [
 def test_races(case: Case, rng: np.random.Generator) -> None:
     """None, and no reads of shared memory that nothing wrote."""
     check(case, rng, ("float32",), flavor="race", order=2)
+
+
+@pytest.mark.parametrize("case", [Given(70, 3, (2, 1), grid=True), Given(40, 2, (17, 0))], ids=str)
+def test_races_of_increments(case: Given, rng: np.random.Generator) -> None:
+    _check_increments(case, rng, ("float32",), flavor="race", order=2)

@@ -41,16 +41,18 @@ SIGNATURES = {
     "n_jobs=1)",
     "sig_kernel": "(path1, path2, dyadic_order=None, *, method=None, order=None, fold=0, "
     "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
-    "normalize=False)",
+    "return_grid=False, normalize=False, return_error=False)",
     "sig_kernel_backprop": "(derivs, path1, path2, dyadic_order=None, *, method=None, "
     "order=None, fold=0, tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, "
-    "end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1)",
+    "end_time=1.0, left_deriv=True, right_deriv=False, k_grid=None, n_jobs=1, "
+    "return_grid=False)",
     "sig_kernel_gram": "(path1, path2, dyadic_order=None, *, method=None, order=None, fold=0, "
     "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "
-    "normalize=False, max_batch=-1)",
+    "return_grid=False, normalize=False, max_batch=-1, progress=False, return_error=False)",
     "sig_kernel_gram_backprop": "(derivs, path1, path2, dyadic_order=None, *, method=None, "
     "order=None, fold=0, tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, "
-    "end_time=1.0, left_deriv=True, right_deriv=False, n_jobs=1, max_batch=-1)",
+    "end_time=1.0, left_deriv=True, right_deriv=False, k_grid=None, n_jobs=1, "
+    "return_grid=False, max_batch=-1, progress=False)",
     "sig_length": "(dimension, degree, *, time_aug=False, lead_lag=False, scalar_term=False)",
     "sig_mmd": "(sample1, sample2, dyadic_order=None, *, method=None, order=None, fold=0, "
     "tol=1e-06, static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, "

@@ -1,7 +1,8 @@
-"""What the README tells people to type works."""
+"""What the README and the documentation tell people to type works."""
 
 from __future__ import annotations
 
+import doctest
 import pathlib
 import re
 from collections.abc import Callable
@@ -18,9 +19,9 @@ COMMANDS = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    """Code of the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+def blocks(language: str, page: pathlib.Path = README) -> list[str]:
+    """Code of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
 
 
 def test_commands() -> None:
@@ -42,3 +43,18 @@ def test_examples(library: str, present: Callable[[], bool]) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["gradient"].shape == (32, 100, 3)
+
+
+PAGES = [
+    page for page in sorted(README.parent.glob("docs/**/*.md")) if ">>>" in page.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pages(page: pathlib.Path) -> None:
+    code = "\n".join(block for block in blocks("python", page) if ">>>" in block)
+    test = doctest.DocTestParser().get_doctest(code, {}, page.name, None, 0)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)

@@ -210,19 +210,26 @@ OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
     "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, True, 1.5, 1),
     "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, False, True, 1.0, 1),
-    "sig_kernel": lambda a: (a(2, 3, 4, 2), a(2, 2, 5, 2), 1, 0, 1, 0.5, 0.0, 0.0, False, 1),
-    "sig_kernel_polynomial": lambda a: (
-        *(a(3, 4, 2), a(2, 5, 2), 3, 2),
-        *(0, 1.0, 0.0, 0.0, False, 1),
-    ),
-    "sig_kernel_polynomial_vjp": lambda a: (
-        *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2), 2, 0),
-        *(1, 0.5, 0.0, 0.0, False, 1),
+    "sig_kernel": lambda a: (
+        *(a(2, 3, 4, 2), a(2, 2, 5, 2), 1, 0),
+        *(1, 0.5, 0.0, 0.0, False, True, 1),
     ),
     "sig_kernel_vjp": lambda a: (
         *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2)),
-        *(0, 1, 0, 1.0, 0.0, 0.0, False, 1),
+        *(0, 1, 0, 1.0, 0.0, 0.0, False, False, 1),
     ),
+    "sig_kernel_polynomial": lambda a: (
+        *(a(3, 4, 2), a(2, 5, 2), 3, 2),
+        *(0, 1.0, 0.0, 0.0, False, False, 1),
+    ),
+    "sig_kernel_polynomial_vjp": lambda a: (
+        *(a(2, 3, 2, 4, 5), a(2, 3, 4, 2), a(2, 2, 5, 2), 2, 0),
+        *(1, 0.5, 0.0, 0.0, False, True, 1),
+    ),
+    "sig_kernel_increments": lambda a: (a(2, 3, 4), 1, 0, False, 1),
+    "sig_kernel_increments_vjp": lambda a: (a(2, 7, 5), a(2, 3, 4), 1, 0, True, 1),
+    "sig_kernel_polynomial_increments": lambda a: (a(2, 3, 4), 3, 2, True, 1),
+    "sig_kernel_polynomial_increments_vjp": lambda a: (a(2), a(2, 3, 4), 3, 2, False, 1),
     "tensor_product": lambda a: (a(2, 13), a(2, 13), 3, 2, 1, 0, True, 1),
     "tensor_contract_right": lambda a: (a(2, 12), a(2, 12), 3, 2, 1, False, 1),
     "tensor_contract_left": lambda a: (a(2, 12), a(2, 12), 3, 2, 0, False, 1),

@@ -260,6 +260,25 @@ def dyadic_order(function: str, value: Any) -> tuple[int, int]:
     return first, second
 
 
+def result(function: str, name: str, got: Any, like: Any, shape: tuple[int, ...]) -> None:
+    """What `name`, code of the user's, returned must be an array as `like` is, of that shape."""
+    if library(got) != library(like):
+        raise TypeError(
+            f"{function}: `{name}` must return an array of the library of its arguments, got "
+            f"{_describe(got)}"
+        )
+    if tuple(got.shape) != shape:
+        raise ValueError(
+            f"{function}: `{name}` must return an array of shape {shape}, got {tuple(got.shape)}"
+        )
+    for what, of in (("dtype", dtype_name), ("device", device)):
+        if of(got) != of(like):
+            raise ValueError(
+                f"{function}: `{name}` must return an array of the {what} of its arguments, "
+                f"{of(like)}, got {of(got)}"
+            )
+
+
 def batch_size(function: str, name: str, value: Any) -> int:
     """-1 or a positive integer."""
     number = _integer(function, name, value)

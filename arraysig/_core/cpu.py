@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import progress
 from .check import PROCESSORS
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _TYPES = {
     "float32": (ffi.typeof("float *"), ffi.typeof("float[]"), "f32"),
     "float64": (ffi.typeof("double *"), ffi.typeof("double[]"), "f64"),
 }
+_SECONDS = 0.1  #: between looks at how far a call is
 _OK, _OUT_OF_MEMORY, _CANCELLED = 0, 1, 2
 
 
@@ -108,10 +110,11 @@ def run(
     numbers = [a for a in attrs[:-1] if type(a) is not tuple]
     arguments += [*plan.ints, *numbers, threads(attrs[-1])]
     function = _function(f"as_{op.name}_{suffix}")
-    if plan.work < INTERRUPTIBLE_WORK:
+    bar = progress.current()
+    if plan.work < INTERRUPTIBLE_WORK and not bar:
         status = function(*arguments, ffi.NULL)
     else:
-        status = _interruptibly(function, arguments)
+        status = _interruptibly(function, arguments, bar)
     if status == _OUT_OF_MEMORY:
         raise MemoryError(f"{op.function}: no memory for scratch space")
 
@@ -122,10 +125,12 @@ def _function(name: str) -> Callable[..., int]:
     return function
 
 
-def _interruptibly(function: Callable[..., int], arguments: list[Any]) -> int:
+def _interruptibly(
+    function: Callable[..., int], arguments: list[Any], bar: progress.Bar | None
+) -> int:
     """Call while the main thread can see Ctrl-C, and then make C give up."""
     control = ffi.new("int64_t[2]")
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() and not bar:
         return function(*arguments, control)  # signals never arrive here
     status = [_CANCELLED]
     finished = threading.Event()
@@ -137,7 +142,11 @@ def _interruptibly(function: Callable[..., int], arguments: list[Any]) -> int:
     thread = threading.Thread(target=work, name="arraysig", daemon=True)
     thread.start()
     try:
-        finished.wait()
+        while not finished.wait(_SECONDS if bar else None):
+            if bar:
+                bar.show(control[1])
+        if bar:
+            bar.advance(control[1])
     except BaseException:
         control[0] = 1
         finished.wait()

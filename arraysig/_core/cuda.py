@@ -10,13 +10,14 @@ import contextlib
 import functools
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from . import progress
 from .dispatch import Memory
 from .namespace import address, dtype_name
 
@@ -88,6 +89,9 @@ class Device(Protocol):
     ) -> None:
         """Enqueue one kernel."""
 
+    def synchronize(self, stream: int | None) -> None:
+        """Wait for what was enqueued on `stream`."""
+
     def constant(self, array: np.ndarray) -> Pointer:
         """A copy of `array` in the device's memory, kept for further calls."""
 
@@ -131,6 +135,21 @@ class Launcher:
     def real(self, value: float) -> Any:
         """A number of the dtype of the call."""
         return np.dtype(self.dtype).type(value)
+
+    def launches(self, total: int, most: int) -> Iterator[tuple[int, int]]:
+        """The first of `total` items, and how many, of every launch of `most` items at most.
+
+        Where progress is shown, launches are at least 50 if they can, and are waited for.
+        """
+        bar = progress.current()
+        if bar is not None:
+            most = min(most, -(-total // 50))
+        for first in range(0, total, max(1, most)):
+            count = min(most, total - first)
+            yield first, count
+            if bar is not None:
+                self._device.synchronize(self._memory.stream)
+                bar.advance(count)
 
     def launch(
         self,
@@ -287,6 +306,15 @@ class CupyDevice:
             values = tuple(np.uint64(a.address) if isinstance(a, Pointer) else a for a in args)
             keywords = {} if stream is None else {"stream": _Stream(stream)}
             kernel(grid, block, values, shared_mem=shared, **keywords)
+
+    def synchronize(self, stream: int | None) -> None:
+        """Wait for `stream`, or for CuPy's current one."""
+        cuda = self._cupy.cuda
+        with cuda.Device(self._ordinal):
+            if stream is None:
+                cuda.get_current_stream().synchronize()
+            else:
+                cuda.runtime.streamSynchronize(stream)
 
 
 @functools.cache

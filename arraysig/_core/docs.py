@@ -75,6 +75,26 @@ static_kernel : StaticKernel or None, default None
     Kernel of points that is lifted to paths, evaluated on the augmented paths; None is
     `LinearKernel`.
 """,
+    "return_grid": """
+return_grid : bool, default False
+    All nodes of the grid that the scheme is solved on, instead of the last one: for finite
+    differences ``(length - 1) * 2**dyadic_order + 1`` along each of the augmented paths, for
+    polynomial cells the points. Memory is that of the grids.
+""",
+    "return_error": """
+return_error : bool, default False
+    Only for "auto": return a pair of the kernels and the largest estimated error, as `tol` has it,
+    for `normalize` that of the kernels before they are divided.
+""",
+    "max_batch": """
+max_batch : int, default -1
+    For a static kernel of your own, ``max_batch**2`` pairs at most are with it at a time; -1 leaves
+    the number to the function. All others have no memory for pairs to bound, and no use for it.
+""",
+    "progress": """
+progress : bool, default False
+    Show pairs that are done on a bar (tqdm) on the standard error stream.
+""",
     "n_jobs": """
 n_jobs : int, default 1
     CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import array_api_compat
@@ -116,8 +116,14 @@ def machine_epsilon(array: Any) -> float:
     return float(np.finfo(dtype_name(array)).eps)
 
 
-def largest_change(new: Any, old: Any) -> float:
-    """Largest difference, relative where values exceed 1; NaN in both places is none.
+def all_finite(array: Any, axes: int) -> Any:
+    """Whether all numbers along the last axes are finite."""
+    flat = array.reshape(*array.shape[: array.ndim - axes], math.prod(array.shape[-axes:]))
+    return _functions(array).isfinite(flat).all(-1)
+
+
+def largest_change(new: Any, old: Any, counts: Any) -> float:
+    """Largest difference where `counts`, relative where values exceed 1; infinite if one is not.
 
     On a GPU this waits for the values.
     """
@@ -126,8 +132,8 @@ def largest_change(new: Any, old: Any) -> float:
     xp = _functions(new)
     with np.errstate(invalid="ignore", over="ignore"):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
-    change = xp.where(xp.isnan(new) & xp.isnan(old), xp.zeros_like(change), change)
-    return float(xp.max(change))
+    change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
+    return float(xp.max(xp.where(counts, change, xp.zeros_like(change))))
 
 
 def square_root(array: Any) -> Any:
@@ -136,6 +142,25 @@ def square_root(array: Any) -> Any:
         with np.errstate(invalid="ignore"):
             return np.sqrt(array)
     return _functions(array).sqrt(array)
+
+
+def broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
+    """`array` repeated along axes; differentiable in Torch."""
+    return _functions(array).broadcast_to(array, shape)
+
+
+def differentiable(
+    run: Callable[..., Any], gradients: Callable[..., tuple[Any, ...]], *arrays: Any
+) -> Any:
+    """``run(*arrays)``, whose derivative in Torch is ``gradients(wanted, grad, *arrays)``.
+
+    That gives None for arrays that are not `wanted`. All leading axes of arrays are batch.
+    """
+    if library(arrays[0]) != "torch":
+        return run(*arrays)
+    from . import torch_bridge
+
+    return torch_bridge.differentiable(run, gradients, *arrays)
 
 
 def zeros(like: Any, shape: tuple[int, ...]) -> Any:

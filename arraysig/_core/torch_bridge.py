@@ -98,6 +98,16 @@ def _refusing(op: Op, what: str) -> Callable[..., Any]:
     return refuse
 
 
+def _batch_first(
+    info: Any, in_dims: tuple[int | None, ...], arrays: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """All leading axes of an op are batch: an axis that is mapped becomes the first of them."""
+    return [
+        t.unsqueeze(0).expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
+        for t, d in zip(arrays, in_dims, strict=True)
+    ]
+
+
 def _register(op: Op) -> tuple[Any, Any]:
     """Define the operator of `op`; return its eager and its compiled Function."""
     n = len(op.arrays)
@@ -153,12 +163,8 @@ def _register(op: Op) -> tuple[Any, Any]:
         return out[0] if len(out) == 1 else out
 
     def vmap(function: Any) -> Any:
-        # All leading axes of an op are batch: the mapped axis becomes the first of them.
         def rule(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-            moved = [
-                t.unsqueeze(0).expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
-                for t, d in zip(args[:n], in_dims[:n], strict=True)
-            ]
+            moved = _batch_first(info, in_dims[:n], args[:n])
             return function().apply(*moved, *args[n:]), out_dims
 
         return staticmethod(rule)
@@ -191,6 +197,52 @@ def _register(op: Op) -> tuple[Any, Any]:
     for function in (compiled, eager):
         function.forward.__signature__ = signature
     return eager, compiled
+
+
+_YOURS = "a signature kernel with a static kernel of your own"
+
+
+class _Python(torch.autograd.Function):
+    @staticmethod
+    def forward(run: Any, gradients: Any, *arrays: Any) -> Any:
+        return run(*arrays)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.gradients = inputs[1]
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return None, None, *ctx.gradients(ctx.needs_input_grad[2:], *grads, *ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise NotImplementedError(f"arraysig: {_YOURS} has no forward-mode derivative")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], run: Any, gradients: Any, *arrays: Any) -> Any:
+        moved = _batch_first(info, in_dims[2:], arrays)
+        out = _DIFFERENTIABLE.apply(run, gradients, *moved)
+        if isinstance(out, tuple):
+            return out, tuple(None if o is None else 0 for o in out)
+        return out, 0
+
+
+_DIFFERENTIABLE: Any = _Python
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def differentiable(run: Any, gradients: Any, *arrays: Any) -> Any:
+    """Code in Python that has a derivative, but no second one: ``run(*arrays)``."""
+
+    def refuse(*args: Any) -> Any:
+        raise NotImplementedError(f"arraysig: {_YOURS} has no second derivative")
+
+    def derivative(wanted: Any, *args: Any) -> Any:
+        return _DIFFERENTIABLE.apply(lambda *a: gradients(wanted, *a), refuse, *args)
+
+    return _DIFFERENTIABLE.apply(run, derivative, *arrays)
 
 
 _EAGER: dict[str, Any] = {}

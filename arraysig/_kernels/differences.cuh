@@ -51,10 +51,10 @@ AS_FN Cell cell_of(const REAL *p)
 
 /* A phase: `above` has h of the row above the strip, `below` gets that of its last row, both
  * (STEPS, COLUMNS) for the columns of the first and of the last lane. With KEEP, `keep` gets for
- * every column of the grid K on its left side, in ROWS + 1 rows. */
-template <bool KEEP>
+ * every column of the grid K on its left side, in ROWS + 1 rows; with WRITE, `nodes` get K. */
+template <bool KEEP, bool WRITE = false>
 AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const REAL *above, REAL *below,
-                         i64 j, int lane, REAL *keep)
+                         i64 j, int lane, REAL *keep, const Nodes<REAL> &nodes = {})
 {
     const Window window = window_of(pair, j);
 #pragma unroll 1
@@ -83,6 +83,8 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const REAL *
                         to[(r + 1) * 32] = l;
                     h = a * (h + l) + (h + (a + b) * d);
                     f.left[r] = l + h;
+                    if (WRITE && r < nodes.rows)
+                        nodes.first[r * nodes.width + (j + t) * COLUMNS + q] = f.left[r];
                     d = l;
                 }
                 f.bottom[q] = h;

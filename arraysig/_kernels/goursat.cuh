@@ -11,7 +11,11 @@
  *
  * Increments of a phase are in `tile`, shared memory in which every lane has its own column.
  *
+ * With GRID all nodes of the grid count, and not only the last one: K there is the result, or the
+ * gradient starts from dF/dK there, of the shape (..., rows + 1, columns + 1) of each pair.
+ *
  * Macros: REAL, KIND (static_kernel.cuh);
+ *   GRID       0 or 1
  *   CHANNELS   of the paths, if they stay in registers, else 0
  *   BLOCK      channels at a time: CHANNELS, if that is not 0
  *   ROWS       a power of two
@@ -24,12 +28,12 @@
 
 constexpr unsigned FULL = 0xffffffffu;
 constexpr int COARSE = ROWS >> ROW_ORDER;           /* increments of a lane in a column */
-constexpr int POINTS = COARSE + !LINEAR;            /* values z of a lane in a column */
-constexpr int ENTRIES = STEPS + !LINEAR;            /* columns of z of a phase */
+constexpr int POINTS = COARSE + OF_POINTS;          /* values z of a lane in a column */
+constexpr int ENTRIES = STEPS + OF_POINTS;          /* columns of z of a phase */
 constexpr int DELAY = (31 + STEPS - 1) / STEPS + 1; /* phases from a strip to the next one */
 
-/* A pair of paths. `last1` and `last2` are the numbers of their last points, and `steps` of columns
- * of steps; `scale` is 2^-(order1 + order2). */
+/* A pair of paths; of given increments, x (last1, last2). `last1` and `last2` are the numbers of
+ * their last points, and `steps` of columns of steps; `scale` is 2^-(order1 + order2). */
 struct Pair {
     const REAL *x, *y;
     i64 last1, last2, steps, strips, phases;
@@ -38,12 +42,14 @@ struct Pair {
     Static kernel;
 };
 
-AS_FN Pair pair_of(const REAL *x, const REAL *y, i64 length1, i64 length2, i64 channels, i64 order1,
-                   i64 split, REAL scale, REAL p0, REAL p1, REAL p2, i64 power)
+/* Of paths number i and j. */
+AS_FN Pair pair_of(const REAL *path1, i64 i, const REAL *path2, i64 j, i64 length1, i64 length2,
+                   i64 channels, i64 order1, i64 split, REAL scale, REAL p0, REAL p1, REAL p2,
+                   i64 power)
 {
     const i64 steps = (length2 - 1) << split, rows = (length1 - 1) << order1;
-    return {x,
-            y,
+    return {path1 + i * (GIVEN ? (length1 - 1) * (length2 - 1) : length1 * channels),
+            path2 + j * length2 * channels,
             length1 - 1,
             length2 - 1,
             steps,
@@ -150,11 +156,28 @@ AS_FN void add_block(const Pair &pair, const Points &points, REAL *tile, i64 j, 
     }
 }
 
+/* Given increments of a phase, refined; 0 for rows that there are not. */
+AS_FN void given_columns(const Pair &pair, REAL *tile, i64 row, i64 j)
+{
+    const Window window = window_of(pair, j);
+#pragma unroll 4
+    for (int t = 0; t < STEPS; t++) {
+        const i64 column = window.column + ((window.done + t) >> pair.split);
+        const REAL *at = pair.x + row * pair.last2 + min(max(column, (i64)0), pair.last2 - 1);
+#pragma unroll
+        for (int r = 0; r < COARSE; r++)
+            tile[(t * COARSE + r) * 32] =
+                row + r < pair.last1 ? at[r * pair.last2] * pair.scale : REAL(0);
+    }
+}
+
 /* z of `entries` columns; `mine` holds the points if CHANNELS. */
 AS_FN void columns_of_z(const Pair &pair, const Points &mine, REAL *tile, i64 row, i64 j,
                         int entries)
 {
-    if constexpr (CHANNELS) {
+    if constexpr (GIVEN) {
+        given_columns(pair, tile, row, j);
+    } else if constexpr (CHANNELS) {
         add_block(pair, mine, tile, j, entries, 0);
     } else {
 #pragma unroll 1
@@ -166,7 +189,7 @@ AS_FN void columns_of_z(const Pair &pair, const Points &mine, REAL *tile, i64 ro
 /* p of a phase from z; they may share memory, for p of a step is behind in it. */
 AS_FN void increments(const Pair &pair, const REAL *z, REAL *p, i64 j)
 {
-    if constexpr (!LINEAR) {
+    if constexpr (OF_POINTS) {
         const Window window = window_of(pair, j);
         REAL left[POINTS], right[POINTS];
 #pragma unroll
@@ -210,4 +233,33 @@ AS_FN void store_row(REAL *row, const REAL *from, i64 j, i64 steps, int lane)
             row[at] = from[i];
     }
     __syncwarp();
+}
+
+/* Nodes of the grid at the ends of a lane's rows: that of its first row and of column 0, numbers of
+ * a row of the grid, and how many of the lane's rows there are. */
+template <typename T> struct Nodes {
+    T *first;
+    i64 width;
+    int rows;
+};
+
+/* Of pair `number` in `grids`; a step is so many columns of the grid. */
+template <typename T>
+AS_FN Nodes<T> nodes_of(const Pair &pair, T *grids, i64 number, int columns, i64 strip, int lane)
+{
+    const i64 width = pair.steps * columns + 1, rows = pair.last1 << pair.order1;
+    const i64 above = (strip * 32 + lane) * ROWS;
+    return {grids + (number * (rows + 1) + above + 1) * width + 1, width,
+            (int)min(max(rows - above, (i64)0), (i64)ROWS)};
+}
+
+/* K = 1 on the first row and column, by all threads of the block. */
+AS_FN void write_borders(const Pair &pair, REAL *grids, i64 number, int columns)
+{
+    const i64 width = pair.steps * columns + 1, rows = (pair.last1 << pair.order1) + 1;
+    REAL *grid = grids + number * rows * width;
+    for (i64 q = threadIdx.x; q < width; q += blockDim.x)
+        grid[q] = 1;
+    for (i64 q = threadIdx.x; q < rows; q += blockDim.x)
+        grid[q * width] = 1;
 }

@@ -10,11 +10,14 @@
  *   sig_kernel_sum2  adds grads2 to out (groups, count2, length2, channels); both write where no
  *                    earlier launch has had a pair of the path
  *
+ * Given increments have gradients of their own, which need no sums over pairs.
+ *
  * Macros: see goursat.cuh.
  */
 #include "goursat.cuh"
 
-/* Gradients of a lane, for a block of channels: of its points or increments, and what goes up. */
+/* Gradients of a lane, for a block of channels: of its points or increments, and what goes up: of
+ * given increments what lanes below add to the lane's. */
 struct Gradients {
     REAL x[POINTS][BLOCK], y[BLOCK];
 };
@@ -102,8 +105,8 @@ AS_FN void add_phase(const Pair &pair, Gradients &g, const Points &points, const
         }
         const int at = window.done + t;
         if (window.from <= t && t < window.to && (at & window.mask) == 0)
-            add_column(pair, g, points, w + t * COARSE * 32, z + (t + !LINEAR) * POINTS * 32,
-                       window.column + (at >> pair.split) + !LINEAR, block);
+            add_column(pair, g, points, w + t * COARSE * 32, z + (t + OF_POINTS) * POINTS * 32,
+                       window.column + (at >> pair.split) + OF_POINTS, block);
         if (lane == 0) {
 #pragma unroll
             for (int c = 0; c < BLOCK; c++)
@@ -115,7 +118,7 @@ AS_FN void add_phase(const Pair &pair, Gradients &g, const Points &points, const
         const int t = i / BLOCK, c = block + i % BLOCK;
         const i64 at = j + lane + t; /* of the first lane */
         if (at < pair.steps && (at & window.mask) == 0 && c < pair.channels) {
-            REAL *to = total + ((at >> pair.split) + !LINEAR) * pair.channels + c;
+            REAL *to = total + ((at >> pair.split) + OF_POINTS) * pair.channels + c;
             *to = fresh ? stage[i] : *to + stage[i];
         }
     }
@@ -140,15 +143,43 @@ AS_FN void add_first(const Pair &pair, Gradients &g, const Points &points, const
     }
 }
 
+/* Gradients of given increments of a phase, from weights w: sums over the lanes that an increment
+ * is in, which the first of them in the strip adds to what strips below have left in `grads`. */
+AS_FN void add_given(const Pair &pair, Gradients &g, const REAL *w, REAL *grads, i64 row, i64 strip,
+                     i64 j, int lane)
+{
+    const Window window = window_of(pair, j);
+    const i64 strip_end = (strip + 1) * 32 * ROWS;
+    const bool top = lane == 0 || first_row(pair, strip, lane - 1) != row;
+    const bool bottom = lane == 31 || first_row(pair, strip, lane + 1) != row;
+    const bool fresh = (row + 1) << pair.order1 <= strip_end; /* no strip below has it */
+#pragma unroll 1
+    for (int t = STEPS - 1; t >= 0; t--) {
+        const REAL below = __shfl_down_sync(FULL, g.y[0], 1);
+        const int at = window.done + t;
+        const bool on = window.from <= t && t < window.to && (at & window.mask) == 0;
+        REAL *to = grads + row * pair.last2 + window.column + (at >> pair.split);
+#pragma unroll
+        for (int r = 0; r < COARSE; r++) { /* there is one where lanes share increments */
+            const REAL sum = (on ? w[(t * COARSE + r) * 32] : REAL(0)) + (bottom ? REAL(0) : below);
+            g.y[0] = sum;
+            if (on && top && row + r < pair.last1)
+                to[r * pair.last2] = (fresh ? REAL(0) : to[r * pair.last2]) + sum * pair.scale;
+        }
+    }
+}
+
 /* All gradients of a phase; with the first phase of a lane also those of the column of first
  * points, for which `before` has what weighs them. `g` and `points` are kept if CHANNELS, and else
  * `grads` has the gradients of the lane between phases; there they are after the first phase. */
 AS_FN void phase_gradients(const Pair &pair, Gradients &g, Points &points,
                            const REAL (&before)[COARSE], REAL *p, REAL *z, REAL *stage, REAL *grads,
-                           REAL *grads2, i64 row, i64 phase, int lane, bool fresh)
+                           REAL *grads2, i64 row, i64 strip, i64 phase, int lane, bool fresh)
 {
     const i64 step = phase * STEPS;
-    if constexpr (CHANNELS) {
+    if constexpr (GIVEN) {
+        add_given(pair, g, p, grads, row, strip, step - lane, lane);
+    } else if constexpr (CHANNELS) {
         add_phase(pair, g, points, p, z, stage, grads2, step - lane, lane, 0, fresh);
     } else {
 #pragma unroll 1
@@ -162,7 +193,7 @@ AS_FN void phase_gradients(const Pair &pair, Gradients &g, Points &points,
             write_gradients(pair, g, grads, block);
         }
     }
-    if (!LINEAR && phase == 0) {
+    if (OF_POINTS && phase == 0) {
         columns_of_z(pair, points, z, row, 0, 1);
 #pragma unroll
         for (int r = 0; r < COARSE; r++)
@@ -182,6 +213,7 @@ AS_FN void phase_gradients(const Pair &pair, Gradients &g, Points &points,
         write_gradients(pair, g, grads, 0);
 }
 
+#if !GIVEN
 /* The gradient of rows `row` (r < 0) or row r of the lanes of increment `row` of the first path. */
 AS_FN REAL lanes_sum(const REAL *grads, i64 row, int r, i64 order1, i64 channels, i64 c)
 {
@@ -255,3 +287,4 @@ extern "C" __global__ void sig_kernel_sum2(const REAL *__restrict__ grads, REAL 
         *target = (first <= own ? REAL(0) : *target) + sum;
     }
 }
+#endif

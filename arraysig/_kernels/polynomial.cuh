@@ -7,7 +7,7 @@
  *
  * on the upper edge, and B' on the right one with A and B swapped; A = 1 on the first row, B = 1 on
  * the first column. Of m = ORDER + 1 + e, e < FOLD, row e of FOLDED times A'[m] is added to A'[1],
- * ..., A'[ORDER]. The value of the pair is the mean of both edges of the last cell at their ends.
+ * ..., A'[ORDER]. K in the node at the end of a cell is the mean of what both edges are there.
  *
  * A step is one column of cells; it hands A down, and a lane keeps B of its rows.
  *
@@ -132,13 +132,24 @@ AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
     }
 }
 
+/* K in the node where edges a and b end. */
+AS_FN REAL node_of(Numbers<TERMS> &a, Numbers<TERMS> &b)
+{
+    REAL sum = 0;
+    INNER_LOOP
+    for (int k = ORDER; k >= 0; k--)
+        sum += (a[k] + b[k]) * factorials[k];
+    return REAL(0.5) * sum;
+}
+
 /* A phase: `above` has A above the strip, `below` gets that of its last row, both (STEPS, TERMS)
  * for the columns of the first and of the last lane; with `top` that above the strip is 1. `end` is
  * the number of the last row in those of the lane; rows behind it hand on what they get. With KEEP,
- * `keep` gets A and B at the start of every cell. */
-template <bool KEEP>
+ * `keep` gets A and B at the start of every cell; with WRITE, `nodes` get K. */
+template <bool KEEP, bool WRITE = false>
 AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, const REAL *above,
-                         REAL *below, i64 end, i64 j, int lane, REAL *keep, REAL *room)
+                         REAL *below, i64 end, i64 j, int lane, REAL *keep, REAL *room,
+                         const Nodes<REAL> &nodes = {})
 {
     const Window window = window_of(pair, j);
 #pragma unroll 1
@@ -165,6 +176,8 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, co
                 }
                 if (r <= end)
                     pass_cell(f.a, f.b[r], p[(t * ROWS + r) * 32] * REAL(1. / (UNIT * UNIT)), room);
+                if (WRITE && r <= end)
+                    nodes.first[r * nodes.width + j + t] = node_of(f.a, f.b[r]);
             }
         }
         if (!KEEP && lane == 31) {

@@ -3,7 +3,8 @@
  *   sig_kernel       path1 (groups, count1, length1, channels), path2 (groups, count2, length2,
  *                    channels) -> out (groups, count1, count2), for pairs number `first` to first +
  *                    grid - 1. With `symmetric` those below the diagonal are left out, and the
- *                    others give two numbers. Both paths have two points or more.
+ *                    others give two numbers. Both paths have two points or more. Of given
+ *                    increments path1 is (groups, length1 - 1, length2 - 1), and path2 nothing.
  *                    A block is a pair; its warps take strips in turn, each DELAY phases behind the
  *                    one before, and hand h over in rows (grid, columns of the grid), which is not
  *                    needed for one strip. Dynamic shared memory: per warp the tile (ENTRIES,
@@ -25,18 +26,21 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     const i64 group = i / count1;
     if (symmetric && i - group * count1 > j)
         return;
-    const Pair pair =
-        pair_of(path1 + i * length1 * channels, path2 + (group * count2 + j) * length2 * channels,
-                length1, length2, channels, order1, split, scale, p0, p1, p2, power);
+    const Pair pair = pair_of(path1, i, path2, group * count2 + j, length1, length2, channels,
+                              order1, split, scale, p0, p1, p2, power);
 
     constexpr int tile_size = ENTRIES * POINTS * 32, row_size = STEPS * COLUMNS;
     REAL *shared = (REAL *)memory + warp * (tile_size + 2 * row_size);
     REAL *tile = shared + lane, *above = shared + tile_size, *below = above + row_size;
     REAL *row = rows ? rows + blockIdx.x * pair.steps * COLUMNS : nullptr;
 
+    if constexpr (GRID)
+        write_borders(pair, out, number, COLUMNS);
+
     Front front;
     for (i64 base = 0; base < pair.strips; base += warps) {
         const i64 strip = base + warp, my_row = first_row(pair, strip, lane);
+        const Nodes<REAL> nodes = nodes_of(pair, out, number, COLUMNS, strip, lane);
         Points points;
         if constexpr (CHANNELS)
             points = points_of(pair, my_row, 0);
@@ -48,13 +52,14 @@ extern "C" __global__ void __launch_bounds__(256, 1)
                 load_row(above, strip ? row : nullptr, step, pair.steps, lane);
                 columns_of_z(pair, points, tile, my_row, step - lane, ENTRIES);
                 increments(pair, tile, tile, step - lane);
-                forward_phase<false>(pair, front, tile, above, below, step - lane, lane, nullptr);
+                forward_phase<false, GRID>(pair, front, tile, above, below, step - lane, lane,
+                                           nullptr, nodes);
                 store_row(strip + 1 < pair.strips ? row : nullptr, below, step - 31, pair.steps,
                           lane);
             }
             __syncthreads();
         }
-        if (strip == pair.strips - 1 && lane == 31) {
+        if (!GRID && strip == pair.strips - 1 && lane == 31) {
             out[number] = front.left[ROWS - 1];
             if (symmetric)
                 out[(group * count1 + j) * count2 + i - group * count1] = front.left[ROWS - 1];

@@ -8,7 +8,8 @@
  *           + sum_{m >= 1, k} U[m] B[k] m p^(m-1) / (m+k)!, and the same of V, B, A
  *
  * and dF/dB with U and V swapped. dF/dA is U of the cell below, dF/dB is V of the cell on the left.
- * At the end of the last row and column both are known, and 0 at that of others. All of it runs
+ * At the end of the last row and column both are known, and 0 at that of others; with GRID both get
+ * what dF/dK of the node there gives, at the end of every cell. All of it runs
  * backwards in the order of goursat.cuh, lanes get U from the lane below; edges of a phase are made
  * anew from the front of its lanes at its start, which one more walk along the strip keeps; and A
  * above strips is kept by a walk along all strips. What dF/dp makes of it: goursat_vjp.cuh.
@@ -17,7 +18,9 @@
  *                    channels), path2 (groups, count2, length2, channels) -> grads1 (grid, ...) and
  *                    grads2 (grid, ...) of goursat_vjp.cuh, of pairs number `first` to first + grid
  *                    - 1. With `symmetric`, pairs below the diagonal are left out, and count for
- *                    those above. Both paths have two points or more.
+ *                    those above. Both paths have two points or more. Of given increments
+ *                    path1 is (groups, length1 - 1, length2 - 1), and path2 nothing; grads1 is
+ *                    like path1, for all pairs, and grads2 nothing.
  *                    A block is a pair; its warps take strips in turn.
  *                    rows (grid, strips, columns, TERMS): A above strip s + 1, and in the last one
  *                    U; fronts (grid, warps, phases, FRONT, 32); room (grid, warps, AT_KEEP +
@@ -152,7 +155,8 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
  * step, less that of the increments behind them but for the linear kernel, for the points behind
  * them. `in` and `out` have U of the last and of the first lane. */
 AS_FN void backward_phase(const Pair &pair, Back &back, REAL *p, const REAL *keep, const REAL *in,
-                          REAL *out, i64 row, i64 j, int lane, REAL *room)
+                          REAL *out, const Nodes<const REAL> &seeds, i64 row, i64 j, int lane,
+                          REAL *room)
 {
     const Window window = window_of(pair, j);
     const i64 end = pair.last1 - 1 - row;
@@ -171,10 +175,18 @@ AS_FN void backward_phase(const Pair &pair, Back &back, REAL *p, const REAL *kee
 #pragma unroll
             for (int r = ROWS - 1; r >= 0; r--) {
                 const REAL *a = keep + (t * ROWS + r) * 2 * TERMS * 32, *b = a + TERMS * 32;
-                if (r == end && j + t == pair.steps - 1) {
+                if (!GRID && r == end && j + t == pair.steps - 1) {
                     INNER_LOOP
                     for (int k = 0; k < TERMS; k++)
                         back.u[k] = back.v[r][k];
+                }
+                if (GRID && r <= end) {
+                    const REAL half = REAL(0.5) * seeds.first[r * seeds.width + j + t];
+                    INNER_LOOP
+                    for (int k = 0; k < TERMS; k++) {
+                        back.u[k] += half * factorials[k];
+                        back.v[r][k] += half * factorials[k];
+                    }
                 }
                 REAL &to = p[(t * ROWS + r) * 32];
                 REAL sum = 0;
@@ -182,7 +194,7 @@ AS_FN void backward_phase(const Pair &pair, Back &back, REAL *p, const REAL *kee
                     sum = back_cell(back.u, back.v[r], a, b, to * REAL(1. / (UNIT * UNIT)), room) *
                           REAL(1. / (UNIT * UNIT));
                 to = sum - back.before[r];
-                if constexpr (!LINEAR)
+                if constexpr (OF_POINTS)
                     back.before[r] = sum;
             }
         }
@@ -208,25 +220,24 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     const i64 group = i / count1;
     if (symmetric && i - group * count1 > j)
         return;
-    const Pair pair =
-        pair_of(path1 + i * length1 * channels, path2 + (group * count2 + j) * length2 * channels,
-                length1, length2, channels, order1, split, scale, p0, p1, p2, power);
-    REAL weight = grad[number];
+    const Pair pair = pair_of(path1, i, path2, group * count2 + j, length1, length2, channels,
+                              order1, split, scale, p0, p1, p2, power);
+    REAL weight = GRID ? REAL(0) : grad[number];
     if (symmetric && i - group * count1 < j)
         weight += grad[(group * count1 + j) * count2 + i - group * count1];
 
     constexpr int row_size = STEPS * TERMS, z_size = ENTRIES * POINTS * 32;
     constexpr int p_size = STEPS * COARSE * 32, keep_size = IN_REGISTERS ? KEPT * 32 : 0;
     REAL *in = (REAL *)memory +
-               warp * (2 * row_size + STEPS * BLOCK + z_size + !LINEAR * p_size + keep_size);
+               warp * (2 * row_size + STEPS * BLOCK + z_size + OF_POINTS * p_size + keep_size);
     REAL *out = in + row_size, *stage = out + row_size, *z = stage + STEPS * BLOCK + lane;
-    REAL *p = LINEAR ? z : z + z_size;
+    REAL *p = OF_POINTS ? z + z_size : z;
     const i64 columns = pair.steps * TERMS, last = pair.strips - 1;
     const i64 gradient = (POINTS + 1) * (i64)pair.channels * 32;
     rows += blockIdx.x * pair.strips * columns;
     fronts += (blockIdx.x * (i64)warps + warp) * pair.phases * FRONT * 32 + lane;
     room += IN_REGISTERS ? 0 : (blockIdx.x * (i64)warps + warp) * (AT_KEEP + KEPT) * 32 + lane;
-    grads1 += blockIdx.x * pair.strips * gradient + lane;
+    grads1 += GIVEN ? number * pair.last1 * pair.last2 : blockIdx.x * pair.strips * gradient + lane;
     grads2 += blockIdx.x * (pair.last2 + !LINEAR) * pair.channels;
     REAL *keep = IN_REGISTERS ? p + p_size : room + AT_KEEP * 32;
     REAL *sums = rows + last * columns; /* U */
@@ -259,7 +270,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         const i64 strip = last - base - warp, row = first_row(pair, strip, lane);
         const REAL *above = strip > 0 ? rows + (strip - 1) * columns : nullptr;
         const bool on = strip >= 0, fresh = strip == last;
-        REAL *grads = grads1 + strip * gradient;
+        const Nodes<const REAL> seeds = nodes_of(pair, grad, number, 1, strip, lane);
+        REAL *grads = grads1 + (GIVEN ? 0 : strip * gradient);
         Points points;
         Front front;
         Back back;
@@ -296,10 +308,10 @@ extern "C" __global__ void __launch_bounds__(256, 1)
                                     step - lane, lane, keep, room);
                 __syncwarp();
                 load_row(in, fresh ? nullptr : sums, step - 31, pair.steps, lane);
-                backward_phase(pair, back, p, keep, in, out, row, step - lane, lane, room);
+                backward_phase(pair, back, p, keep, in, out, seeds, row, step - lane, lane, room);
                 store_row(strip ? sums : nullptr, out, step, pair.steps, lane);
                 phase_gradients(pair, g, points, back.before, p, z, stage, grads, grads2, row,
-                                phase, lane, fresh);
+                                strip, phase, lane, fresh);
             }
             __syncthreads();
         }

@@ -9,9 +9,10 @@
  *
  * from right to left and from below, where P is one for each column j-1: what it adds to row i
  * comes from rows i and below. P is dF/dK of the pair at the lower end of the last column, and 0
- * at that of all others. All of it runs backwards in the order of goursat.cuh, lanes get P from
- * the lane below; K of a phase is made anew from the front of its lanes at its start, which one
- * more walk along the strip keeps; and h above strips is kept by a walk along all strips.
+ * at that of all others; with GRID it gets dF/dK of every node that it passes. All of it runs
+ * backwards in the order of goursat.cuh, lanes get P from the lane below; K of a phase is made anew
+ * from the front of its lanes at its start, which one more walk along the strip keeps; and h above
+ * strips is kept by a walk along all strips.
  *
  * What sums of dF/dp over the cells of an increment make of it: goursat_vjp.cuh.
  *
@@ -21,6 +22,8 @@
  *                    points or increments of each lane, and a row of its own; grads2 (grid,
  *                    length2 - LINEAR, channels). With `symmetric`, pairs below the diagonal are
  *                    left out, and count for those above. Both paths have two points or more.
+ *                    Of given increments path1 is (groups, length1 - 1, length2 - 1), and path2
+ *                    nothing; grads1 is like path1, for all pairs, and grads2 nothing.
  *                    A block is a pair; its warps take strips in turn.
  *                    rows (grid, strips, columns of the grid): h above strip s + 1, and in the
  *                    last one P; fronts (grid, warps, phases, ROWS + 1 + COLUMNS, 32).
@@ -78,7 +81,8 @@ AS_FN void start(Back &back)
  * increments that end with a step, less that of the increments behind them but for the linear
  * kernel, for the points behind them. `in` and `out` have P of the last and of the first lane. */
 AS_FN void backward_phase(const Pair &pair, Back &back, const Front &f, REAL *p, const REAL *keep,
-                          const REAL *in, REAL *out, i64 row, i64 j, int lane)
+                          const REAL *in, REAL *out, const Nodes<const REAL> &seeds, i64 row, i64 j,
+                          int lane)
 {
     const Window window = window_of(pair, j);
     REAL right[ROWS], corner = f.corner; /* K on the right of the column */
@@ -107,6 +111,8 @@ AS_FN void backward_phase(const Pair &pair, Back &back, const Front &f, REAL *p,
 #pragma unroll
                 for (int r = ROWS - 1; r >= 0; r--) {
                     const int i = r >> ROW_ORDER;
+                    if (GRID && r < seeds.rows)
+                        s += seeds.first[r * seeds.width + (j + t) * COLUMNS + q];
                     const bool last = q == COLUMNS - 1;
                     const REAL a = last ? back.a[i] : cell.a[i], b = last ? back.b[i] : cell.b[i];
                     const REAL d = from[r * 32], up = r ? right[r - 1] : corner;
@@ -131,7 +137,7 @@ AS_FN void backward_phase(const Pair &pair, Back &back, const Front &f, REAL *p,
                     back.sum[i] += edges[i] * (REAL(0.5) + sixth) + corners[i] * sixth;
                 if (ends) {
                     p[(t * COARSE + i) * 32] = back.sum[i] - back.before[i];
-                    if constexpr (!LINEAR)
+                    if constexpr (OF_POINTS)
                         back.before[i] = back.sum[i];
                     back.sum[i] = 0;
                 }
@@ -158,24 +164,23 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     const i64 group = i / count1;
     if (symmetric && i - group * count1 > j)
         return;
-    const Pair pair =
-        pair_of(path1 + i * length1 * channels, path2 + (group * count2 + j) * length2 * channels,
-                length1, length2, channels, order1, split, scale, p0, p1, p2, power);
-    REAL weight = grad[number];
+    const Pair pair = pair_of(path1, i, path2, group * count2 + j, length1, length2, channels,
+                              order1, split, scale, p0, p1, p2, power);
+    REAL weight = GRID ? REAL(0) : grad[number];
     if (symmetric && i - group * count1 < j)
         weight += grad[(group * count1 + j) * count2 + i - group * count1];
 
     constexpr int row_size = STEPS * COLUMNS, z_size = ENTRIES * POINTS * 32;
     constexpr int p_size = STEPS * COARSE * 32, keep_size = row_size * (ROWS + 1) * 32;
     REAL *in = (REAL *)memory +
-               warp * (2 * row_size + STEPS * BLOCK + z_size + !LINEAR * p_size + keep_size);
+               warp * (2 * row_size + STEPS * BLOCK + z_size + OF_POINTS * p_size + keep_size);
     REAL *out = in + row_size, *stage = out + row_size, *z = stage + STEPS * BLOCK + lane;
-    REAL *p = LINEAR ? z : z + z_size, *keep = p + p_size;
+    REAL *p = OF_POINTS ? z + z_size : z, *keep = p + p_size;
     const i64 columns = pair.steps * COLUMNS, last = pair.strips - 1;
     const i64 gradient = (POINTS + 1) * (i64)pair.channels * 32;
     rows += blockIdx.x * pair.strips * columns;
     fronts += (blockIdx.x * (i64)warps + warp) * pair.phases * FRONT * 32 + lane;
-    grads1 += blockIdx.x * pair.strips * gradient + lane;
+    grads1 += GIVEN ? number * pair.last1 * pair.last2 : blockIdx.x * pair.strips * gradient + lane;
     grads2 += blockIdx.x * (pair.last2 + !LINEAR) * pair.channels;
     REAL *sums = rows + last * columns; /* P */
 
@@ -205,7 +210,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         const i64 strip = last - base - warp, row = first_row(pair, strip, lane);
         const REAL *above = strip > 0 ? rows + (strip - 1) * columns : nullptr;
         const bool on = strip >= 0, fresh = strip == last;
-        REAL *grads = grads1 + strip * gradient;
+        const Nodes<const REAL> seeds = nodes_of(pair, grad, number, COLUMNS, strip, lane);
+        REAL *grads = grads1 + (GIVEN ? 0 : strip * gradient);
         Points points;
         Front front;
         Back back;
@@ -238,16 +244,16 @@ extern "C" __global__ void __launch_bounds__(256, 1)
                 forward_phase<true>(pair, front, p, in, nullptr, step - lane, lane, keep);
                 __syncwarp();
                 load_row(in, fresh ? nullptr : sums, step - 31, pair.steps, lane);
-                if (fresh && lane == 0) {
+                if (!GRID && fresh && lane == 0) {
                     const i64 end = (pair.steps - (step - 31)) * COLUMNS - 1;
                     if (0 <= end && end < row_size)
                         in[end] = weight;
                 }
                 __syncwarp();
-                backward_phase(pair, back, front, p, keep, in, out, row, step - lane, lane);
+                backward_phase(pair, back, front, p, keep, in, out, seeds, row, step - lane, lane);
                 store_row(strip ? sums : nullptr, out, step, pair.steps, lane);
                 phase_gradients(pair, g, points, back.before, p, z, stage, grads, grads2, row,
-                                phase, lane, fresh);
+                                strip, phase, lane, fresh);
             }
             __syncthreads();
         }

@@ -1,5 +1,6 @@
 /* Static kernels of points x, y in R^d, as functions of z = |x - y|^2 (radial ones), z = <x, y>
  * (polynomial) or, for the linear one, of increments: z = p0 <dx, dy> is the increment itself.
+ * Given increments are those of any other static kernel; there are no paths.
  *
  *   KIND  0  linear               p0 <x, y>
  *         1  RBF                  exp(-p0 z)
@@ -7,8 +8,8 @@
  *         3  Matern 3/2           (1 + a) exp(-a)                    a = p0 r
  *         4  Matern 5/2           (1 + a + a^2 / 3) exp(-a)
  *         5  rational quadratic   (1 + p0 z)^(-p1)
- *         6  polynomial           p0 (z + p1)^p2, where bases below 0 count as 0 unless `power` >=
- * 0
+ *         6  polynomial           p0 (z + p1)^p2, where bases below 0 are 0 unless `power` >= 0
+ *         7  given increments
  *
  * Gradients: s (x - y) in x and -s (x - y) in y for radial kernels, s y and s x for the polynomial
  * one, where s is the slope at z.
@@ -17,6 +18,8 @@
 
 #define LINEAR (KIND == 0)
 #define RADIAL (1 <= KIND && KIND <= 5)
+#define GIVEN (KIND == 7)
+#define OF_POINTS (!LINEAR && !GIVEN) /* z is of points, not of increments */
 
 /* `power` is p2 where that is an integer that is not negative, else -1. */
 struct Static {

@@ -2,82 +2,150 @@
 
 Arrays of paths are (..., count, length, channels): leading axes are groups, and every path of a
 group of the first array meets every path of the same group of the second. Paths arrive augmented.
+For static kernels that users wrote, increments come instead of paths: an array (..., steps1,
+steps2), one pair each.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from .._core.op import Op, Plan, Shape, Spec
+from .._core.op import OPS, Op, Plan, Shape, Spec
 from . import kernels_cuda, polynomial_cuda
 
 
-def _plan(path1: Shape, path2: Shape, cells: int, work: int) -> Plan:
-    """`cells` in an increment of the static kernel, and multiply-adds in a cell."""
-    *groups, count1, length1, channels = path1
-    count2, length2 = path2[-3], path2[-2]
-    count = math.prod(groups)
-    increments = count * count1 * count2 * length1 * length2
-    ints = (count, count1, count2, length1, length2, channels)
-    return Plan(
-        (Spec((*groups, count1, count2)),), ints, increments * (work * cells + channels + 8)
-    )
+class Scheme(NamedTuple):
+    """Two numbers that describe a way to solve the Goursat problem, and what follows from them.
+
+    Attributes
+    ----------
+    numbers : their names
+    orders : both dyadic orders of the grid
+    work : multiply-adds of an increment of the static kernel
+    cuda : module with the host code
+    """
+
+    numbers: tuple[str, str]
+    orders: Callable[[int, int], tuple[int, int]]
+    work: Callable[[int, int], int]
+    cuda: Any
+
+    def result(
+        self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, int], grid: bool
+    ) -> tuple[Spec, ...]:
+        """A number for each pair, or with `grid` one for each node of each pair."""
+        nodes = [s * 2**o + 1 for s, o in zip(steps, self.orders(*numbers), strict=True)]
+        return (Spec((*pairs, *nodes) if grid else tuple(pairs)),)
+
+    def plan(self, path1: Shape, path2: Shape, a: int, b: int, *rest: Any) -> Plan:
+        """Of paths."""
+        *groups, count1, length1, channels = path1
+        count2, length2 = path2[-3], path2[-2]
+        count = math.prod(groups)
+        increments = count * count1 * count2 * length1 * length2
+        steps = length1 - 1, length2 - 1
+        return Plan(
+            self.result((*groups, count1, count2), steps, (a, b), rest[-2]),
+            (count, count1, count2, length1, length2, channels),
+            increments * (self.work(a, b) + channels + 8),
+        )
+
+    def plan_of_increments(
+        self, increments: Shape, a: int, b: int, grid: bool, n_jobs: int
+    ) -> Plan:
+        """Of increments."""
+        *pairs, steps1, steps2 = increments
+        ints = math.prod(pairs), steps1, steps2
+        return Plan(
+            self.result(tuple(pairs), (steps1, steps2), (a, b), grid),
+            ints,
+            math.prod(ints) * (self.work(a, b) + 8),
+        )
 
 
-def _plan_vjp(plan: Any) -> Any:
-    """The plan of the gradient of an op."""
+def _plan_vjp(plan: Callable[..., Plan], arrays: int) -> Callable[..., Plan]:
+    """The plan of the gradient of an op of so many arrays."""
 
-    def plan_vjp(grad: Shape, path1: Shape, path2: Shape, *attrs: Any) -> Plan:
-        forward = plan(path1, path2, *attrs)
-        return Plan((Spec(tuple(path1)), Spec(tuple(path2))), forward.ints, 4 * forward.work)
+    def plan_vjp(grad: Shape, *args: Any) -> Plan:
+        forward = plan(*args)
+        outs = tuple(Spec(tuple(shape)) for shape in args[:arrays])
+        return Plan(outs, forward.ints, 4 * forward.work)
 
     return plan_vjp
 
 
-def _plan_differences(path1: Shape, path2: Shape, order1: int, order2: int, *attrs: Any) -> Plan:
-    return _plan(path1, path2, 1 << (order1 + order2), 4)
+class Rows(NamedTuple):
+    """The ops of a scheme: kernels, their gradients, and both of increments."""
+
+    kernel: Op
+    vjp: Op
+    of_increments: Op
+    of_increments_vjp: Op
 
 
-def _plan_polynomial(path1: Shape, path2: Shape, order: int, fold: int, *attrs: Any) -> Plan:
-    return _plan(path1, path2, 1, 3 * (order + fold + 1) ** 2)
+#: Number and parameters of the static kernel (static_kernels.py); whether both arrays are the same,
+#: so that pairs i <= j do, and of both gradients only the sum is right; whether all nodes of the
+#: grid are wanted, not only the last one.
+_REST = "int static_kernel, float p0, float p1, float p2, bool symmetric, bool grid, int n_jobs"
 
 
-#: Number and parameters of the static kernel (static_kernels.py);
-#: whether both arrays are the same, so that pairs i <= j do, and of both gradients only the sum
-#: is right.
-_REST = "int static_kernel, float p0, float p1, float p2, bool symmetric, int n_jobs"
+def _rows(name: str, scheme: Scheme) -> Rows:
+    numbers = ", ".join(f"int {number}" for number in scheme.numbers)
+    # Torch's compiler follows names from closures, not rows.
+    name_vjp, increments_vjp = f"{name}_vjp", f"{name}_increments_vjp"
+    vjp = Op(
+        name_vjp,
+        f"(Tensor grad, Tensor path1, Tensor path2, {numbers}, {_REST})",
+        _plan_vjp(scheme.plan, 2),
+        scheme.cuda.launch_vjp,
+        outputs=2,
+        function="sig_kernel_backprop",
+    )
+    kernel = Op(
+        name,
+        f"(Tensor path1, Tensor path2, {numbers}, {_REST})",
+        scheme.plan,
+        scheme.cuda.launch,
+        saves=("path1", "path2"),
+        vjp=lambda saved, grads, *attrs: OPS[name_vjp](grads[0], *saved, *attrs),
+        function="sig_kernel",
+    )
+    of_increments_vjp = Op(
+        increments_vjp,
+        f"(Tensor grad, Tensor increments, {numbers}, bool grid, int n_jobs)",
+        _plan_vjp(scheme.plan_of_increments, 1),
+        scheme.cuda.launch_increments_vjp,
+        function="sig_kernel_backprop",
+    )
+    of_increments = Op(
+        f"{name}_increments",
+        f"(Tensor increments, {numbers}, bool grid, int n_jobs)",
+        scheme.plan_of_increments,
+        scheme.cuda.launch_increments,
+        saves=("increments",),
+        vjp=lambda saved, grads, *attrs: (OPS[increments_vjp](grads[0], *saved, *attrs),),
+        function="sig_kernel",
+    )
+    return Rows(kernel, vjp, of_increments, of_increments_vjp)
 
-differences_vjp: Op = Op(
-    "sig_kernel_vjp",
-    f"(Tensor grad, Tensor path1, Tensor path2, int order1, int order2, {_REST})",
-    _plan_vjp(_plan_differences),
-    kernels_cuda.launch_vjp,
-    outputs=2,
-    function="sig_kernel_backprop",
-)
-differences: Op = Op(
+
+differences = _rows(
     "sig_kernel",
-    f"(Tensor path1, Tensor path2, int order1, int order2, {_REST})",
-    _plan_differences,
-    kernels_cuda.launch,
-    saves=("path1", "path2"),
-    vjp=lambda saved, grads, *attrs: differences_vjp(grads[0], *saved, *attrs),
+    Scheme(
+        ("order1", "order2"),
+        lambda order1, order2: (order1, order2),
+        lambda order1, order2: 4 << (order1 + order2),
+        kernels_cuda,
+    ),
 )
-polynomial_vjp: Op = Op(
-    "sig_kernel_polynomial_vjp",
-    f"(Tensor grad, Tensor path1, Tensor path2, int order, int fold, {_REST})",
-    _plan_vjp(_plan_polynomial),
-    polynomial_cuda.launch_vjp,
-    outputs=2,
-    function="sig_kernel_backprop",
-)
-polynomial: Op = Op(
+polynomial = _rows(
     "sig_kernel_polynomial",
-    f"(Tensor path1, Tensor path2, int order, int fold, {_REST})",
-    _plan_polynomial,
-    polynomial_cuda.launch,
-    saves=("path1", "path2"),
-    vjp=lambda saved, grads, *attrs: polynomial_vjp(grads[0], *saved, *attrs),
-    function="sig_kernel",
+    Scheme(
+        ("order", "fold"),
+        lambda order, fold: (0, 0),
+        lambda order, fold: 3 * (order + fold + 1) ** 2,
+        polynomial_cuda,
+    ),
 )

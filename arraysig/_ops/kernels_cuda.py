@@ -5,6 +5,7 @@ A block of one warp or more works on a pair; see ``goursat.cuh`` for strips, ste
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .._core.op import Plan
@@ -14,7 +15,7 @@ _GRID = 2**31 - 1
 _WARPS = 8  # __launch_bounds__ of the kernels
 _PER_SCHEDULER = 2  # warps that keep a scheduler busy
 _IN_REGISTERS = 16  # the most channels of points that stay there
-_POLYNOMIAL = 6
+_LINEAR, _POLYNOMIAL, _GIVEN = 0, 6, 7  # static kernels (static_kernel.cuh)
 
 
 class Strip(NamedTuple):
@@ -44,7 +45,7 @@ class Strip(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Sizes and attributes of a call."""
+    """Sizes and attributes of a call. Given increments are of pairs in groups of their own."""
 
     groups: int
     count1: int
@@ -59,6 +60,7 @@ class Call(NamedTuple):
     p1: float
     p2: float
     symmetric: bool
+    grid: bool
 
     @property
     def pairs(self) -> int:
@@ -76,10 +78,20 @@ class Call(NamedTuple):
         return min(self.length1, self.length2) < 2 or not self.pairs
 
     @property
+    def of_points(self) -> bool:
+        """Whether static kernels are of points, not of increments."""
+        return self.static_kernel not in (_LINEAR, _GIVEN)
+
+    @property
     def path_points(self) -> tuple[int, int]:
         """Points of all paths of both sets."""
         points1 = self.groups * self.count1 * self.length1
         return points1, self.groups * self.count2 * self.length2
+
+    def gradients(self, strip: Strip) -> tuple[int, int]:
+        """Numbers of both gradients of a pair, before they are summed (goursat_vjp.cuh)."""
+        of_second = self.length2 - (self.static_kernel == _LINEAR)
+        return strip.strips * (strip.points + 1) * self.channels * 32, of_second * self.channels
 
     def strip(self, rows: int, coarse: int, cells: int, held: int, block: int) -> Strip:
         """The strips for lanes with at most `rows` rows and `coarse` increments.
@@ -94,7 +106,7 @@ class Call(NamedTuple):
         columns = min(4, 1 << self.order2)
         steps, split = cells // columns, self.order2 + 1 - columns.bit_length()
         coarse = rows >> row_order
-        points = coarse + (self.static_kernel != 0)
+        points = coarse + self.of_points
         channels = self.channels if self.channels <= min(_IN_REGISTERS, held // points) else 0
         strips = -(-((self.length1 - 1) << self.order1) // (32 * rows))
         phases = -(-(((self.length2 - 1) << split) + 31) // steps)
@@ -106,6 +118,7 @@ class Call(NamedTuple):
         """Of a source."""
         return {
             "KIND": self.static_kernel,
+            "GRID": int(self.grid),
             "CHANNELS": strip.channels,
             "BLOCK": strip.block,
             "ROWS": strip.rows,
@@ -124,8 +137,16 @@ class Call(NamedTuple):
         return (*sizes, self.order1, strip.split, *parameters, power, scale, int(self.symmetric))
 
 
-def fill(gpu: Any, out: Any, size: int, value: float) -> None:
-    """Write `value`, `size` times."""
+def given(plan: Plan, order1: int, order2: int, grid: bool) -> Call:
+    """A call with increments."""
+    pairs, steps1, steps2 = plan.ints
+    sizes = pairs, 1, 1, steps1 + 1, steps2 + 1, 0
+    return Call(*sizes, order1, order2, _GIVEN, 1.0, 0.0, 0.0, False, grid)
+
+
+def fill(gpu: Any, out: Any, value: float) -> None:
+    """Write `value` everywhere."""
+    size = math.prod(out.shape)
     blocks = min(-(-size // 256), 32 * gpu.processors)
     source = gpu.source("sig_kernel_fill.cu")
     gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
@@ -144,32 +165,43 @@ def pairs_of_a_launch(pairs: int, size: int) -> int:
 
 def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Signature kernels."""
-    call = Call._make((*plan.ints, *attrs))
+    _launch(gpu, ins, outs, Call._make((*plan.ints, *attrs)))
+
+
+def launch_increments(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Signature kernels of given increments."""
+    _launch(gpu, (*ins, None), outs, given(plan, *attrs))
+
+
+def _launch(gpu: Any, ins: Any, outs: Any, call: Call) -> None:
     if call.constant:
-        fill(gpu, outs[0], call.pairs, 1.0)
+        fill(gpu, outs[0], 1.0)
         return
     size = gpu.itemsize
-    strip = call.strip(128 // size, 4, 16 * min(4, 1 << call.order2), 320 // size, 8)
+    rows = (64 if call.grid else 128) // size  # more addresses of nodes would spill
+    strip = call.strip(rows, 4, 16 * min(4, 1 << call.order2), 320 // size, 8)
     entries = strip.steps + strip.points - strip.coarse
     shared = size * (entries * strip.points * 32 + 2 * strip.steps * strip.columns)
     row = strip.width if strip.strips > 1 else 0
     most = pairs_of_a_launch(call.pairs, row * size)
     warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
-    rows = gpu.scratch((most * row,)) if row else None
+    room = gpu.scratch((most * row,)) if row else None
     source = gpu.source("sig_kernel.cu", **call.macros(strip))
     args = call.args(gpu, strip)
-    for first in range(0, call.pairs, most):
-        grid, block = (min(most, call.pairs - first),), (32 * warps,)
+    for first, pairs in gpu.launches(call.pairs, most):
+        grid, block = (pairs,), (32 * warps,)
         gpu.launch(
-            source, "sig_kernel", grid, block, (*ins, *outs, rows, first, *args), warps * shared
+            source, "sig_kernel", grid, block, (*ins, *outs, room, first, *args), warps * shared
         )
 
 
 def launch_sums(
     gpu: Any, source: Any, call: Call, strip: Strip, grads: Any, outs: Any, first: int, pairs: int
 ) -> None:
-    """Add the gradients of the pairs of a launch (goursat_vjp.cuh)."""
-    linear = call.static_kernel == 0
+    """Add the gradients of the pairs of a launch (goursat_vjp.cuh), but of given increments."""
+    if call.static_kernel == _GIVEN:
+        return
+    linear = call.static_kernel == _LINEAR
     factor = gpu.real(call.p0 * 0.5 ** (call.order1 + call.order2) if linear else 1.0)
     rest = (
         (call.length1, call.channels, call.order1, strip.strips, factor, int(call.symmetric)),
@@ -181,34 +213,49 @@ def launch_sums(
         gpu.launch(source, f"sig_kernel_sum{i + 1}", (blocks,), (256,), args)
 
 
+def scratch_of_pairs(
+    gpu: Any, call: Call, pairs: int, sizes: tuple[int, ...], outs: Any
+) -> list[Any]:
+    """What a kernel of gradients gets of so many numbers for each pair, and None for none.
+
+    The first are gradients; those of given increments are the result.
+    """
+    room = [gpu.scratch((pairs * size,)) if size else None for size in sizes]
+    return [*outs, *room[1:]] if call.static_kernel == _GIVEN else room
+
+
 def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Their gradients."""
-    call = Call._make((*plan.ints, *attrs))
+    _launch_vjp(gpu, ins, outs, Call._make((*plan.ints, *attrs)))
+
+
+def launch_increments_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+    """Gradients of signature kernels of given increments."""
+    _launch_vjp(gpu, (*ins, None), outs, given(plan, *attrs))
+
+
+def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call) -> None:
     if call.constant:
-        for out, points in zip(outs, call.path_points, strict=True):
-            fill(gpu, out, points * call.channels, 0.0)
+        for out in outs:
+            fill(gpu, out, 0.0)
         return
     strip = call.strip(32 // gpu.itemsize, 16 // gpu.itemsize, 16, 160 // gpu.itemsize, 4)
-    linear = call.static_kernel == 0
     entries = strip.steps + strip.points - strip.coarse
     shared = 2 * strip.steps * strip.columns + strip.steps * strip.block  # see the pointers there
-    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * (not linear)
+    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * call.of_points
     shared += 32 * strip.steps * strip.columns * (strip.rows + 1)
     shared *= gpu.itemsize
 
-    grads1 = strip.strips * (strip.points + 1) * call.channels * 32
-    grads2 = (call.length2 - linear) * call.channels
     row = strip.strips * strip.width
     front = strip.phases * (strip.rows + 1 + strip.columns) * 32
     warps = warps_of(gpu, call.active, strip.strips, shared)
-    size = (grads1 + grads2 + row + warps * front) * gpu.itemsize
-    most = pairs_of_a_launch(call.pairs, size)
-    room = [gpu.scratch((most * numbers,)) for numbers in (grads1, grads2, row, warps * front)]
+    sizes = *call.gradients(strip), row, warps * front
+    most = pairs_of_a_launch(call.pairs, sum(sizes) * gpu.itemsize)
+    room = scratch_of_pairs(gpu, call, most, sizes, outs)
 
     source = gpu.source("sig_kernel_vjp.cu", **call.macros(strip))
     args = call.args(gpu, strip)
-    for first in range(0, call.pairs, most):
-        pairs = min(most, call.pairs - first)
+    for first, pairs in gpu.launches(call.pairs, most):
         gpu.launch(
             source,
             "sig_kernel_vjp",

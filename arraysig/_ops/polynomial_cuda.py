@@ -11,7 +11,16 @@ from fractions import Fraction
 from typing import Any
 
 from .._core.op import Plan
-from .kernels_cuda import Call, Strip, fill, launch_sums, pairs_of_a_launch, warps_of
+from .kernels_cuda import (
+    Call,
+    Strip,
+    fill,
+    given,
+    launch_sums,
+    pairs_of_a_launch,
+    scratch_of_pairs,
+    warps_of,
+)
 
 #: By bytes of a number, the highest orders whose numbers stay in registers, and of two rows.
 _FORWARD = {4: (16, 4), 8: (16, 4)}
@@ -60,12 +69,9 @@ def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
     }
 
 
-def _call(plan: Plan, attrs: tuple[Any, ...]) -> Call:
-    return Call._make((*plan.ints, 0, 0, *attrs[2:]))
-
-
-def _source(gpu: Any, file: str, call: Call, strip: Strip, attrs: Any, in_registers: bool) -> Any:
-    order, fold = attrs[:2]
+def _source(
+    gpu: Any, file: str, call: Call, strip: Strip, order: int, fold: int, in_registers: bool
+) -> Any:
     unit = _FLOAT_UNIT if gpu.itemsize == 4 and order > _MOST_FLOAT else 1
     macros = call.macros(strip) | _macros(order, fold, unit)
     return gpu.source(file, **macros, IN_REGISTERS=int(in_registers))
@@ -73,11 +79,22 @@ def _source(gpu: Any, file: str, call: Call, strip: Strip, attrs: Any, in_regist
 
 def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Signature kernels."""
-    call = _call(plan, attrs)
+    order, fold, *rest = attrs
+    _launch(gpu, ins, outs, Call._make((*plan.ints, 0, 0, *rest)), order, fold)
+
+
+def launch_increments(
+    gpu: Any, ins: Any, outs: Any, plan: Plan, order: int, fold: int, grid: bool
+) -> None:
+    """Signature kernels of given increments."""
+    _launch(gpu, (*ins, None), outs, given(plan, 0, 0, grid), order, fold)
+
+
+def _launch(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) -> None:
     if call.constant:
-        fill(gpu, outs[0], call.pairs, 1.0)
+        fill(gpu, outs[0], 1.0)
         return
-    size, (order, fold) = gpu.itemsize, attrs[:2]
+    size = gpu.itemsize
     terms, numbers = order + 1, order + 1 + fold
     in_registers, both = (order <= most for most in _FORWARD[size])
     held = (128 if numbers * size <= 112 else 32) // size
@@ -93,13 +110,13 @@ def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     most = pairs_of_a_launch(call.pairs, (row + warps * lanes) * size)
     rows = gpu.scratch((most * row,)) if row else None
     room = gpu.scratch((most * warps * lanes,)) if lanes else None
-    source = _source(gpu, "sig_kernel_polynomial.cu", call, strip, attrs, in_registers)
+    source = _source(gpu, "sig_kernel_polynomial.cu", call, strip, order, fold, in_registers)
     args = call.args(gpu, strip)
-    for first in range(0, call.pairs, most):
+    for first, pairs in gpu.launches(call.pairs, most):
         gpu.launch(
             source,
             "sig_kernel_polynomial",
-            (min(most, call.pairs - first),),
+            (pairs,),
             (32 * warps,),
             (*ins, *outs, rows, room, first, *args),
             warps * shared,
@@ -108,12 +125,23 @@ def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
 
 def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     """Their gradients."""
-    call = _call(plan, attrs)
+    order, fold, *rest = attrs
+    _launch_vjp(gpu, ins, outs, Call._make((*plan.ints, 0, 0, *rest)), order, fold)
+
+
+def launch_increments_vjp(
+    gpu: Any, ins: Any, outs: Any, plan: Plan, order: int, fold: int, grid: bool
+) -> None:
+    """Gradients of signature kernels of given increments."""
+    _launch_vjp(gpu, (*ins, None), outs, given(plan, 0, 0, grid), order, fold)
+
+
+def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) -> None:
     if call.constant:
-        for out, points in zip(outs, call.path_points, strict=True):
-            fill(gpu, out, points * call.channels, 0.0)
+        for out in outs:
+            fill(gpu, out, 0.0)
         return
-    size, (order, fold) = gpu.itemsize, attrs[:2]
+    size = gpu.itemsize
     terms, numbers = order + 1, order + 1 + fold
     in_registers, both = (order <= most for most in _GRADIENT[size])
     in_registers = in_registers and numbers * size <= 80  # the rest would spill
@@ -124,29 +152,26 @@ def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
     held = (128 if numbers * size <= 56 else 32) // size
     strip = call.strip(1 + both, 1 + both, steps, held, 4)
     strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
-    linear = call.static_kernel == 0
     entries = strip.steps + strip.points - strip.coarse
     kept = 32 * strip.steps * strip.rows * 2 * terms
     shared = 2 * strip.steps * terms + strip.steps * strip.block  # see the pointers there
-    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * (not linear)
+    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * call.of_points
     shared = size * (shared + kept * in_registers)
 
-    grads1 = strip.strips * (strip.points + 1) * call.channels * 32
-    grads2 = (call.length2 - linear) * call.channels
+    gradients = call.gradients(strip)
     row = strip.strips * strip.width
     front = strip.phases * (strip.rows + 1) * terms * 32
     lanes = 0 if in_registers else 32 * (2 * terms + 5 * numbers) + kept
-    alike = grads1 + grads2 + row
+    alike = sum(gradients) + row
     most = pairs_of_a_launch(call.pairs, size * (alike + front + lanes))
     warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
     most = pairs_of_a_launch(call.pairs, size * (alike + warps * (front + lanes)))
-    sizes = grads1, grads2, row, warps * front, warps * lanes
-    room = [gpu.scratch((most * numbers,)) if numbers else None for numbers in sizes]
+    sizes = *gradients, row, warps * front, warps * lanes
+    room = scratch_of_pairs(gpu, call, most, sizes, outs)
 
-    source = _source(gpu, "sig_kernel_polynomial_vjp.cu", call, strip, attrs, in_registers)
+    source = _source(gpu, "sig_kernel_polynomial_vjp.cu", call, strip, order, fold, in_registers)
     args = call.args(gpu, strip)
-    for first in range(0, call.pairs, most):
-        pairs = min(most, call.pairs - first)
+    for first, pairs in gpu.launches(call.pairs, most):
         gpu.launch(
             source,
             "sig_kernel_polynomial_vjp",

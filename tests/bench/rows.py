@@ -416,7 +416,9 @@ ROWS: tuple[Row, ...] = (
         ),
         cells=((32, 1000, 4, 0), (1, 20000, 4, 0)),
         bars=_bars(Bar(None, 20)),
-        **_KERNELS,
+        # At length 20000 the peer is 0.08 and 3e-11 from the scheme in long double, we 6e-6 and
+        # 3e-15.
+        **_KERNELS | {"tolerance": {"float32": 0.2, "float64": 1e-10}},
     ),
     _row(
         "sig_kernel_backprop",

@@ -93,6 +93,9 @@ class EmulatedDevice:
             launch.flush = "#define REAL float\n" in code
             kernel.run(args, launch)
 
+    def synchronize(self, stream: int | None) -> None:
+        """Nothing is left to wait for."""
+
     def constant(self, array: np.ndarray) -> Pointer:
         """The array itself: it is in the device's memory already."""
         return Pointer(array.ctypes.data, array.dtype.name, array.shape)
