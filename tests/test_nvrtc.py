@@ -115,15 +115,15 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         (1, (0, 0), 8, (32, 100), True),
     )
     cells = (
-        *[(0, (order, 0), 16, (32, 1000), False) for order in (1, 3, 4, 6, 8, 12, 64)],
+        *[(0, (order, 0), 16, (32, 1000), False) for order in (1, 3, 4, 6, 8, 64)],
         *[
             (kind, (order, 2), 8, (32, 1000), False)
             for kind, order in zip((1, 2, 3, 4), (2, 4, 8, 16), strict=True)
         ],
-        *[(6, (order, 2), 2, (1, 10_000), False) for order in (1, 16)],
+        (6, (1, 2), 2, (1, 10_000), False),
         (5, (4, 0), 20, (100_000, 2), False),
         (0, (4, 0), 16, (32, 100), True),
-        (1, (16, 2), 8, (32, 100), True),
+        (6, (16, 2), 2, (1, 100), True),
     )
     for name, cases in (("sig_kernel", differences), ("sig_kernel_polynomial", cells)):
         for kind, numbers, channels, (count, length), grid in cases:

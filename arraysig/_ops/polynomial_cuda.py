@@ -149,7 +149,7 @@ def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int
     steps = 4
     while steps < 16 and 2 * steps * step * size <= _KEPT:
         steps *= 2
-    held = (128 if numbers * size <= 56 else 32) // size
+    held = (128 if numbers * size <= 56 - 8 * call.grid else 32) // size
     strip = call.strip(1 + both, 1 + both, steps, held, 4)
     strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
     entries = strip.steps + strip.points - strip.coarse
