@@ -58,8 +58,11 @@ class Scheme(NamedTuple):
         cls, name: str, dyadic_order: Any, method: Any, order: Any, fold: Any, tol: Any
     ) -> Scheme:
         """Check what was asked for, and find the method where none was."""
-        tol = check.positive_real(name, "tol", tol)
-        fold = check.non_negative_int(name, "fold", fold)
+        # Short calls see the time of every check.
+        if type(tol) is not float or not 0 < tol < math.inf:
+            tol = check.positive_real(name, "tol", tol)
+        if type(fold) is not int or fold < 0:
+            fold = check.non_negative_int(name, "fold", fold)
         if method is None:
             given = (dyadic_order is not None, order is not None)
             method = _METHODS[given.index(True) if any(given) else 2]
@@ -102,6 +105,8 @@ class Wanted(NamedTuple):
         cls, name: str, scheme: Scheme, return_grid: Any, normalize: Any, return_error: Any
     ) -> Wanted:
         """Check what was asked for."""
+        if return_grid is normalize is return_error is False:
+            return _VALUES
         grid = check.flag(name, "return_grid", return_grid)
         normalize = check.flag(name, "normalize", normalize)
         error = check.flag(name, "return_error", return_error)
@@ -112,6 +117,9 @@ class Wanted(NamedTuple):
                 f"{name}: `return_error` must be False for method {scheme.method!r}, got True"
             )
         return cls(grid, normalize, error)
+
+
+_VALUES = Wanted(False, False, False)
 
 
 def _optional(k_grid: Any) -> dict[str, Any]:
@@ -167,14 +175,15 @@ class Arguments:
                     f"{name}: `{names[which]}` must hold at least {least} "
                     f"path{'s' if least > 1 else ''}, got shape {tuple(self.shapes[which])}"
                 )
+        self.built_in = static_kernel is None or isinstance(static_kernel, BuiltInKernel)
         if static_kernel is None:
             static_kernel = _LINEAR
-        elif not isinstance(static_kernel, StaticKernel):
+        elif not self.built_in and not isinstance(static_kernel, StaticKernel):
             raise TypeError(
                 f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
             )
-        self.grid = check.flag(name, "return_grid", grid)
-        self.progress = check.flag(name, "progress", progress)
+        self.grid = grid is not False and check.flag(name, "return_grid", grid)
+        self.progress = progress is not False and check.flag(name, "progress", progress)
         self.max_batch = check.batch_size(name, "max_batch", max_batch)
         self.time_aug = check.flag(name, "time_aug", flags[0])
         self.lead_lag = check.flag(name, "lead_lag", flags[1])
@@ -253,7 +262,7 @@ class Arguments:
 
     def _applied(self, numbers: tuple[int, ...], one: Any, two: Any, symmetric: bool) -> Any:
         kernel = self.static_kernel
-        if not isinstance(kernel, BuiltInKernel):
+        if not self.built_in:
             return self._users(numbers).kernel(one, two, symmetric)
         rest = symmetric, self.grid, self.n_jobs
         return self._rows().kernel(one, two, *numbers, kernel.number, *kernel.parameters(), *rest)
@@ -267,10 +276,10 @@ class Arguments:
             )
         one, two = detached(one), detached(two)
         tol = max(self.scheme.tol, _ROUNDING * machine_epsilon(one))
+        before = self._apply(_LADDER[0], one, two, symmetric)
         # Paths with points that are not finite have a kernel of no value at all orders.
         counts = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
         counts = counts[..., None, None] if self.grid else counts
-        before = self._apply(_LADDER[0], one, two, symmetric)
         error = math.inf
         for numbers in _LADDER[1:]:
             value = self._apply(numbers, one, two, symmetric)
@@ -318,7 +327,7 @@ class Arguments:
             numbers, _ = self._choose(*self.paths, False)
         kernel = self.static_kernel
         with self._bar(numbers, *self.paths) if self.progress else contextlib.nullcontext():
-            if isinstance(kernel, BuiltInKernel):
+            if self.built_in:
                 rest = kernel.number, *kernel.parameters(), False, self.grid, self.n_jobs
                 both = self._rows().vjp(derivs, *self.paths, *numbers, *rest)
             else:

@@ -174,23 +174,44 @@ def sig(
     >>> arraysig.sig(path, 2, correction=np.array([-0.5, 0.0, 0.0, -0.5]))
     array([ 3. ,  1. ,  3.5, -1. ,  4. , -0.5])
     """
+    flags = time_aug, lead_lag, end_time
+    result, restore = compute("sig", path, degree, *flags, scalar_term, correction, stream, n_jobs)
+    return restore(result)
+
+
+def compute(
+    name: str,
+    path: Any,
+    degree: Any,
+    time_aug: Any,
+    lead_lag: Any,
+    end_time: Any,
+    scalar_term: Any,
+    correction: Any,
+    stream: Any,
+    n_jobs: Any,
+) -> tuple[Any, Callable[[Any], Any]]:
+    """What `sig` returns, in the dtype that is computed in, and how to get back to that of `path`.
+
+    `name` is the public function whose arguments these are.
+    """
     if correction is None:
-        (path,), restore = check.arrays("sig", path=path)
+        (path,), restore = check.arrays(name, path=path)
     else:
-        (path, correction), restore = check.arrays("sig", path=path, correction=correction)
-    check.path_shape("sig", "path", path.shape)
-    degree = check.non_negative_int("sig", "degree", degree)
-    time_aug = check.flag("sig", "time_aug", time_aug)
-    lead_lag = check.flag("sig", "lead_lag", lead_lag)
-    end_time = check.finite_real("sig", "end_time", end_time)
-    scalar_term = check.flag("sig", "scalar_term", scalar_term)
-    stream = check.flag("sig", "stream", stream)
-    n_jobs = check.n_jobs("sig", n_jobs)
+        (path, correction), restore = check.arrays(name, path=path, correction=correction)
+    check.path_shape(name, "path", path.shape)
+    degree = check.non_negative_int(name, "degree", degree)
+    time_aug = check.flag(name, "time_aug", time_aug)
+    lead_lag = check.flag(name, "lead_lag", lead_lag)
+    end_time = check.finite_real(name, "end_time", end_time)
+    scalar_term = check.flag(name, "scalar_term", scalar_term)
+    stream = check.flag(name, "stream", stream)
+    n_jobs = check.n_jobs(name, n_jobs)
     flags = (time_aug, lead_lag, end_time, n_jobs)
     if stream or _is_given(correction):
-        walked = _by_words("sig", path, correction, degree, scalar_term, stream, *flags)
-        return restore(coefficients.sig_coef(*walked))
-    return restore(ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs))
+        walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
+        return coefficients.sig_coef(*walked), restore
+    return ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs), restore
 
 
 #: Words of streams and corrections: tables of about 300 bytes for each are made of them.
@@ -303,7 +324,36 @@ def sig_backprop(
            [ 1., -3.],
            [ 0.,  4.]])
     """
-    name = "sig_backprop"
+    gradient, restore = compute_gradient(
+        "sig_backprop",
+        path,
+        sig,
+        sig_derivs,
+        degree,
+        time_aug,
+        lead_lag,
+        end_time,
+        correction,
+        stream,
+        n_jobs,
+    )
+    return restore(gradient)
+
+
+def compute_gradient(
+    name: str,
+    path: Any,
+    sig: Any,
+    sig_derivs: Any,
+    degree: Any,
+    time_aug: Any,
+    lead_lag: Any,
+    end_time: Any,
+    correction: Any,
+    stream: Any,
+    n_jobs: Any,
+) -> tuple[Any, Callable[[Any], Any]]:
+    """What `sig_backprop` returns, as `compute` does it."""
     optional = {"sig": sig, "correction": correction}
     given, restore = _given_arrays(name, optional, path=path, sig_derivs=sig_derivs)
     path, sig_derivs, correction = given["path"], given["sig_derivs"], given.get("correction")
@@ -325,10 +375,11 @@ def sig_backprop(
     if stream or _is_given(correction):
         walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
         gradient = coefficients.sig_coef_vjp(sig_derivs, *walked)
-        return restore(contiguous(gradient[..., :dimension]))
-    return restore(
-        ops.sig_vjp(sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs)
+        return contiguous(gradient[..., :dimension]), restore
+    gradient = ops.sig_vjp(
+        sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs
     )
+    return gradient, restore
 
 
 @documented

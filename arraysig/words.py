@@ -7,6 +7,7 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
+from ._core.lie import by_length, lyndon
 
 __all__ = [
     "idx_to_word",
@@ -250,20 +251,6 @@ def is_lyndon(word: Word) -> bool:
     return bool(letters) and all(letters < letters[i:] for i in range(1, len(letters)))
 
 
-def _lyndon(alphabet_size: int, max_length: int) -> list[Word]:
-    """Lyndon words up to a length, in lexicographic order (Duval's algorithm)."""
-    found, word = [], [-1]
-    while word and max_length:
-        word[-1] += 1
-        found.append(tuple(word))
-        period = len(word)
-        while len(word) < max_length:
-            word.append(word[-period])
-        while word and word[-1] == alphabet_size - 1:
-            word.pop()
-    return found
-
-
 @documented
 def lyndon_words_of_length(alphabet_size: int, length: int) -> list[Word]:
     """List the Lyndon words of one length.
@@ -296,7 +283,7 @@ def lyndon_words_of_length(alphabet_size: int, length: int) -> list[Word]:
     name = "lyndon_words_of_length"
     alphabet_size = check.positive_int(name, "alphabet_size", alphabet_size)
     length = check.non_negative_int(name, "length", length)
-    return [word for word in _lyndon(alphabet_size, length) if len(word) == length]
+    return [word for word in lyndon(alphabet_size, length) if len(word) == length]
 
 
 @documented
@@ -340,4 +327,4 @@ def lyndon_words(alphabet_size: int, max_length: int) -> list[Word]:
     """
     alphabet_size = check.positive_int("lyndon_words", "alphabet_size", alphabet_size)
     max_length = check.non_negative_int("lyndon_words", "max_length", max_length)
-    return sorted(_lyndon(alphabet_size, max_length), key=lambda word: (len(word), word))
+    return by_length(alphabet_size, max_length)

@@ -102,3 +102,7 @@ AS_ENTRY(sig_kernel_polynomial_increments_vjp,
     (const REAL *grad, const REAL *increments, REAL *out, i64 pairs, i64 steps1, i64 steps2,
      i64 order, i64 fold, i64 grid, int threads, i64 *control),
     (grad, increments, out, pairs, steps1, steps2, order, fold, grid, threads, control))
+AS_ENTRY(sparse,
+    (const REAL *in, REAL *out, i64 batch, i64 rows, i64 columns, i64 table, int threads,
+     i64 *control),
+    (in, out, batch, rows, columns, table, threads, control))

@@ -15,3 +15,4 @@
 #include "pde_differences.inc.c"
 #include "pde_polynomial.inc.c"
 #include "sig_kernel.inc.c"
+#include "sparse.inc.c"

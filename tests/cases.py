@@ -408,6 +408,201 @@ def _correction(dimension: int, degree: int, levels: int, **flags: Any) -> list[
     ]
 
 
+def _log(dimension: int, degree: int, method: int, **flags: Any) -> list[Case]:
+    channels = dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
+    of_path = {"method": method, **flags}
+    augmented = {k: v for k, v in flags.items() if k != "end_time"}
+    of_tensor = {"method": method, **augmented}
+    size, given = (channels, degree), (dimension, degree)
+    tensor = arraysig.sig_length(channels, degree)
+    count = tensor if method == 0 else arraysig.log_sig_length(channels, degree)
+
+    def logarithm(t: np.ndarray) -> np.ndarray:
+        return reference.from_tensor(reference.logarithm(t, *size), *size, method)
+
+    def exponential(numbers: np.ndarray) -> np.ndarray:
+        return reference.exponential_less_one(reference.to_tensor(numbers, *size, method), *size)
+
+    def of_walk(path: np.ndarray) -> np.ndarray:
+        return logarithm(reference.signature(path, degree, **flags))
+
+    def rows(*numbers: int) -> Callable[[Shape, int], tuple[Shape, ...]]:
+        return lambda batch, length: tuple((*batch, n) for n in numbers)
+
+    def path_rows(*numbers: int) -> Callable[[Shape, int], tuple[Shape, ...]]:
+        return lambda batch, length: (
+            (*batch, length, dimension),
+            *((*batch, n) for n in numbers),
+        )
+
+    id_ = f"d={dimension},N={degree},method={method}" + ("," + _options(flags) if flags else "")
+    gradient = reference.gradient
+    return [
+        Case(
+            f"log_sig[{id_}]",
+            lambda path, **kw: arraysig.log_sig(path, degree, **of_path, **kw),
+            path_rows(),
+            of_walk,
+            (2,),
+            lambda path, derivs: arraysig.log_sig_backprop(path, derivs, degree, **of_path),
+            tolerance=500.0,
+        ),
+        Case(
+            f"log_sig_backprop[{id_}]",
+            lambda path, derivs, **kw: arraysig.log_sig_backprop(
+                path, derivs, degree, **of_path, **kw
+            ),
+            path_rows(count),
+            lambda path, derivs: gradient(of_walk, path, derivs),
+            (2, 1),
+            tolerance=2000.0,
+        ),
+        Case(
+            f"sig_to_log_sig[{id_}]",
+            lambda t, **kw: arraysig.sig_to_log_sig(t, *given, **of_tensor, **kw),
+            rows(tensor),
+            logarithm,
+            (1,),
+            lambda t, derivs: arraysig.sig_to_log_sig_backprop(t, derivs, *given, **of_tensor),
+            tolerance=200.0,
+        ),
+        Case(
+            f"sig_to_log_sig_backprop[{id_}]",
+            lambda t, derivs, **kw: arraysig.sig_to_log_sig_backprop(
+                t, derivs, *given, **of_tensor, **kw
+            ),
+            rows(tensor, count),
+            lambda t, derivs: gradient(logarithm, t, derivs),
+            (1, 1),
+            tolerance=500.0,
+        ),
+        Case(
+            f"logsig_to_sig[{id_}]",
+            lambda log, **kw: arraysig.logsig_to_sig(log, *given, **of_tensor, **kw),
+            rows(count),
+            exponential,
+            (1,),
+            lambda log, derivs: arraysig.logsig_to_sig_backprop(log, derivs, *given, **of_tensor),
+            tolerance=200.0,
+        ),
+        Case(
+            f"logsig_to_sig_backprop[{id_}]",
+            lambda log, derivs, **kw: arraysig.logsig_to_sig_backprop(
+                log, derivs, *given, **of_tensor, **kw
+            ),
+            rows(count, tensor),
+            lambda log, derivs: gradient(exponential, log, derivs),
+            (1, 1),
+            tolerance=500.0,
+        ),
+    ]
+
+
+def _log_algebra(dimension: int, degree: int) -> list[Case]:
+    size = dimension, degree
+    count = arraysig.log_sig_length(*size)
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        factors = [
+            reference.levels_of(
+                reference.exponential_less_one(reference.to_tensor(x, *size, 2), *size), *size, 1
+            )
+            for x in (a, b)
+        ]
+        levels = reference.product(*factors)
+        return reference.from_tensor(
+            reference.logarithm(np.concatenate(levels[1:]), *size), *size, 2
+        )
+
+    def joined(a: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return product(a, np.concatenate([v, np.zeros(count - dimension)]))
+
+    def rows(*numbers: int) -> Callable[[Shape, int], tuple[Shape, ...]]:
+        return lambda batch, length: tuple((*batch, n) for n in numbers)
+
+    id_, gradient = f"d={dimension},N={degree}", reference.gradient
+    combine_back, join_back = arraysig.log_sig_combine_backprop, arraysig.log_sig_join_backprop
+    return [
+        Case(
+            f"log_sig_combine[{id_}]",
+            lambda a, b, **kw: arraysig.log_sig_combine(a, b, *size, **kw),
+            rows(count, count),
+            product,
+            (1, 1),
+            lambda a, b, derivs: combine_back(derivs, a, b, *size)[0],
+            tolerance=1000.0,
+        ),
+        *[
+            Case(
+                f"log_sig_combine_backprop[{id_},{which}]",
+                lambda derivs, a, b, side=side, **kw: combine_back(derivs, a, b, *size, **kw)[side],
+                rows(count, count, count),
+                lambda derivs, a, b, side=side: gradient(
+                    (lambda x: product(a, x)) if side else (lambda x: product(x, b)),
+                    b if side else a,
+                    derivs,
+                ),
+                (1, 1, 1),
+                tolerance=2000.0,
+            )
+            for side, which in enumerate(("first", "second"))
+        ],
+        Case(
+            f"log_sig_join[{id_}]",
+            lambda a, v, **kw: arraysig.log_sig_join(a, v, *size, **kw),
+            rows(count, dimension),
+            joined,
+            (1, 1),
+            lambda a, v, derivs: join_back(derivs, a, v, *size)[0],
+            tolerance=1000.0,
+        ),
+        Case(
+            f"log_sig_join_backprop[{id_}]",
+            lambda derivs, a, v, **kw: join_back(derivs, a, v, *size, **kw)[1],
+            rows(count, count, dimension),
+            lambda derivs, a, v: gradient(lambda x: joined(a, x), v, derivs),
+            (1, 1, 1),
+            tolerance=2000.0,
+        ),
+        *[
+            case
+            for method in (0, 2)
+            for case in _linear_log(dimension, degree, method, scalar_term=method == 0)
+        ],
+    ]
+
+
+def _linear_log(dimension: int, degree: int, method: int, scalar_term: bool) -> list[Case]:
+    size, options = (dimension, degree), {"method": method, "scalar_term": scalar_term}
+    lengths = arraysig.log_sig_length if method else arraysig.sig_length
+    count = lengths(*size) + scalar_term
+
+    def segment(v: np.ndarray) -> np.ndarray:
+        before = 1 if scalar_term else 0
+        return np.concatenate([v[:before] * 0, v, np.zeros(count - dimension - before)])
+
+    id_ = f"d={dimension},N={degree},{_options(options)}"
+    return [
+        Case(
+            f"linear_log_sig[{id_}]",
+            lambda v, **kw: arraysig.linear_log_sig(v, *size, **options, **kw),
+            lambda batch, length: ((*batch, dimension),),
+            segment,
+            (1,),
+            lambda v, derivs: arraysig.linear_log_sig_backprop(derivs, v, *size, **options),
+        ),
+        Case(
+            f"linear_log_sig_backprop[{id_}]",
+            lambda derivs, v, **kw: arraysig.linear_log_sig_backprop(
+                derivs, v, *size, **options, **kw
+            ),
+            lambda batch, length: ((*batch, count), (*batch, dimension)),
+            lambda derivs, v: derivs[int(scalar_term) :][:dimension],
+            (1, 1),
+        ),
+    ]
+
+
 def _kernel(
     dimension: int, scheme: dict[str, Any], static: str, *parameters: float, **flags: Any
 ) -> list[Case]:
@@ -525,6 +720,11 @@ CASES: list[Case] = [
         _kernel(3, {"order": 5, "fold": 1}, "Matern52Kernel", 2.0),
         _kernel(2, {"dyadic_order": (1, 0)}, "RBFKernel", 2.0, lead_lag=True, return_grid=True),
         _kernel(2, {"order": 4, "fold": 2}, "ScaledLinearKernel", 0.3, return_grid=True),
+        _log(3, 3, 1),
+        _log(2, 5, 2),
+        _log(2, 3, 0),
+        _log(1, 2, 2, time_aug=True, lead_lag=True, end_time=-0.5),
+        _log_algebra(3, 3),
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),

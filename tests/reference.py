@@ -158,6 +158,89 @@ def signature_gradient(
     return linear_adjoint(lambda x: augment(x, **flags), path.shape, wanted)
 
 
+def levels_of(tensor: np.ndarray, channels: int, degree: int, scalar: Any = 0) -> list[np.ndarray]:
+    """The levels of a tensor without scalar term, `scalar` in its place."""
+    bounds = np.cumsum([0, *(channels**k for k in range(1, degree + 1))])
+    return [tensor[:1] * 0 + scalar, *(tensor[a:b] for a, b in itertools.pairwise(bounds))]
+
+
+def power_series(tensor: np.ndarray, channels: int, degree: int, terms: Any) -> np.ndarray:
+    """Sum of terms(k) tensor^k over k = 1 .. degree, without scalar terms."""
+    if degree == 0:
+        return tensor
+    base = levels_of(tensor, channels, degree)
+    power, total = levels_of(tensor * 0, channels, degree, 1), tensor * 0
+    for k in range(1, degree + 1):
+        power = product(power, base)
+        total = total + np.concatenate(power[1:]) * terms(k)
+    return total
+
+
+def logarithm(tensor: np.ndarray, channels: int, degree: int) -> np.ndarray:
+    """log(1 + tensor)."""
+    return power_series(tensor, channels, degree, lambda k: (-1.0) ** (k + 1) / k)
+
+
+def exponential_less_one(tensor: np.ndarray, channels: int, degree: int) -> np.ndarray:
+    """exp(tensor) - 1."""
+    return power_series(tensor, channels, degree, lambda k: 1 / math.factorial(k))
+
+
+def is_lyndon(word: tuple[int, ...]) -> bool:
+    """Whether a word is smaller than all its proper suffixes."""
+    return all(word < word[i:] for i in range(1, len(word)))
+
+
+def lyndon_basis(channels: int, degree: int) -> list[tuple[int, np.ndarray]]:
+    """For every Lyndon word its place in a tensor without scalar term, and its bracket as one."""
+
+    def bracket(word: tuple[int, ...]) -> dict[tuple[int, ...], int]:
+        if len(word) == 1:
+            return {word: 1}
+        cut = next(i for i in range(1, len(word)) if is_lyndon(word[i:]))
+        result: dict[tuple[int, ...], int] = {}
+        for u, a in bracket(word[:cut]).items():
+            for v, b in bracket(word[cut:]).items():
+                result[u + v] = result.get(u + v, 0) + a * b
+                result[v + u] = result.get(v + u, 0) - a * b
+        return result
+
+    words = [w for k in range(1, degree + 1) for w in itertools.product(range(channels), repeat=k)]
+    place = {word: i for i, word in enumerate(words)}
+    basis = []
+    for word in words:
+        if is_lyndon(word):
+            tensor = np.zeros(len(words))
+            for other, number in bracket(word).items():
+                tensor[place[other]] = number
+            basis.append((place[word], tensor))
+    return basis
+
+
+def from_tensor(tensor: np.ndarray, channels: int, degree: int, method: int) -> np.ndarray:
+    """A tensor, its coefficients of Lyndon words, or coordinates that have these coefficients."""
+    if method == 0:
+        return tensor
+    basis = lyndon_basis(channels, degree)
+    places = [place for place, _ in basis]
+    numbers = tensor[places].copy()
+    for i, (_, bracket) in enumerate(basis if method > 1 else []):
+        numbers[i + 1 :] -= bracket[places][i + 1 :] * numbers[i]
+    return numbers
+
+
+def to_tensor(numbers: np.ndarray, channels: int, degree: int, method: int) -> np.ndarray:
+    """The tensor that `from_tensor` makes them of, if it is a Lie polynomial."""
+    if method == 0:
+        return numbers
+    basis = lyndon_basis(channels, degree)
+    brackets = np.array([bracket for _, bracket in basis]).reshape(len(basis), -1)
+    if method == 1:
+        triangle = brackets[:, [place for place, _ in basis]]
+        numbers = np.linalg.solve(triangle.T, numbers)
+    return numbers @ brackets
+
+
 #: Static kernels of two points, by the names of their classes, with their parameters.
 STATIC_KERNELS: dict[str, Any] = {
     "LinearKernel": lambda x, y: x @ y,

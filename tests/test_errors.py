@@ -16,6 +16,7 @@ from .backends import Backend, have_torch
 PATH = np.ones((4, 2))
 SIG = np.ones(6)
 POINT = np.ones(2)
+LOG = np.ones(3)
 PATHS = {"path1": np.ones((2, 4, 2)), "path2": np.ones((2, 3, 2)), "dyadic_order": 1}
 SAMPLES = dict(zip(("sample1", "sample2", "dyadic_order"), PATHS.values(), strict=True))
 SIZE = {"dimension": 2, "degree": 2}
@@ -28,6 +29,20 @@ GOOD: dict[str, dict[str, Any]] = {
     "is_lyndon": {"word": (0, 1)},
     "linear_sig": {"displacement": POINT, **SIZE},
     "linear_sig_backprop": {"derivs": SIG, "displacement": POINT, **SIZE},
+    "log_sig_basis": SIZE,
+    "log_sig_length": SIZE,
+    "linear_log_sig": {"displacement": POINT, **SIZE},
+    "linear_log_sig_backprop": {"derivs": LOG, "displacement": POINT, **SIZE},
+    "log_sig": {"path": PATH, "degree": 2},
+    "log_sig_backprop": {"path": PATH, "log_sig_derivs": LOG, "degree": 2},
+    "log_sig_combine": {"log_sig1": LOG, "log_sig2": LOG, **SIZE},
+    "log_sig_combine_backprop": {"deriv": LOG, "log_sig1": LOG, "log_sig2": LOG, **SIZE},
+    "log_sig_join": {"log_sig": LOG, "displacement": POINT, **SIZE},
+    "log_sig_join_backprop": {"d_out": LOG, "log_sig": LOG, "displacement": POINT, **SIZE},
+    "logsig_to_sig": {"log_sig": LOG, **SIZE},
+    "logsig_to_sig_backprop": {"log_sig": LOG, "sig_derivs": SIG, **SIZE},
+    "sig_to_log_sig": {"sig": SIG, **SIZE},
+    "sig_to_log_sig_backprop": {"sig": SIG, "log_sig_derivs": LOG, **SIZE},
     "lyndon_words": {"alphabet_size": 2, "max_length": 3},
     "lyndon_words_of_length": {"alphabet_size": 2, "length": 3},
     "sig": {"path": PATH, "degree": 2},
@@ -311,11 +326,15 @@ def test_corrections_that_are_not_defined(name: str, xp: Backend) -> None:
     correction = xp.array(np.ones(4))
     given = {k: xp.array(v) for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
     for change in ({"degree": 1}, {"lead_lag": True}):
-        length = arraysig.sig_length(2, **{"degree": 2, **change})
-        sig_derivs = {"sig_derivs": xp.array(np.ones(length))} if "sig_derivs" in given else {}
+        of = {"sig_derivs": arraysig.sig_length, "log_sig_derivs": arraysig.log_sig_length}
+        derivs = {
+            k: xp.array(np.ones(length(2, **{"degree": 2, **change})))
+            for k, length in of.items()
+            if k in given
+        }
         with pytest.raises(ValueError, match=f"^{name}: `correction` .*{next(iter(change))}"):
-            call(name, **{**given, **sig_derivs, **change, "correction": correction})
-        call(name, **{**given, **sig_derivs, **change, "correction": correction[:0]})
+            call(name, **{**given, **derivs, **change, "correction": correction})
+        call(name, **{**given, **derivs, **change, "correction": correction[:0]})
     if xp.library == "torch":
         with pytest.raises(NotImplementedError, match=f"^{name}: `correction` is constant"):
             call(name, **given, correction=correction.requires_grad_())
@@ -526,7 +545,7 @@ def test_samples_that_do_not_fit(xp: Backend, name: str) -> None:
             call(name, **dict(zip((one, two), pair, strict=True)), dyadic_order=30)
 
 
-SOLVED = having("method")
+SOLVED = having("dyadic_order")
 
 
 @pytest.mark.parametrize("name", SOLVED)

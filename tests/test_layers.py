@@ -25,6 +25,7 @@ ORDER = [
     "transforms",
     "signature",
     "algebra",
+    "logsignature",
     "static_kernels",
     "user_kernels",
     "kernels",
@@ -37,7 +38,7 @@ ORDER = [
 ]
 #: Modules of _core that public modules may use; config also asks the backends for their versions,
 #: demo and files move arrays to a GPU.
-VOCABULARY = {"check", "namespace", "docs", "progress", "tables"}
+VOCABULARY = {"check", "namespace", "docs", "lie", "progress", "tables"}
 REPORTERS = {"config", "demo", "files"}
 
 

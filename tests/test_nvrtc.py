@@ -92,6 +92,10 @@ def _tensors() -> Iterator[tuple[str, Case]]:
             yield "sig_join_vjp_segment", Case((shape, shape, segment), attrs)
 
 
+def _changes_of_basis() -> Iterator[tuple[str, Case]]:
+    yield "sparse", Case(((3, 14),), ((1, 2, 3, 0, 0), 1))
+
+
 def _coefficients() -> Iterator[tuple[str, Case]]:
     for count, (batch, length), flag in itertools.product((1, 300), SIZES, (False, True)):
         words = tuple(n for i in range(count) for n in (4, i % 3, i % 7, i % 5, i % 2))
@@ -149,7 +153,7 @@ def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
     for name, case in itertools.chain(
-        _transforms(), _signatures(), _tensors(), _coefficients(), _kernels()
+        _transforms(), _signatures(), _tensors(), _changes_of_basis(), _coefficients(), _kernels()
     ):
         cases.setdefault(name, []).append(case)
     return cases

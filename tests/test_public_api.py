@@ -20,6 +20,29 @@ SIGNATURES = {
     "is_lyndon": "(word)",
     "linear_sig": "(displacement, dimension, degree, *, scalar_term=False, n_jobs=1)",
     "linear_sig_backprop": "(derivs, displacement, dimension, degree, *, n_jobs=1)",
+    "log_sig_basis": "(dimension, degree, *, method=1, time_aug=False, lead_lag=False, names=None)",
+    "log_sig_length": "(dimension, degree, *, time_aug=False, lead_lag=False)",
+    "linear_log_sig": "(displacement, dimension, degree, *, method=1, scalar_term=False, n_jobs=1)",
+    "linear_log_sig_backprop": "(derivs, displacement, dimension, degree, *, method=1, "
+    "scalar_term=False, n_jobs=1)",
+    "log_sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, method=1, "
+    "scalar_term=False, correction=None, stream=False, n_jobs=1)",
+    "log_sig_backprop": "(path, log_sig_derivs, degree, *, time_aug=False, lead_lag=False, "
+    "end_time=1.0, method=1, correction=None, stream=False, n_jobs=1)",
+    "log_sig_combine": "(log_sig1, log_sig2, dimension, degree, *, time_aug=False, "
+    "lead_lag=False, n_jobs=1)",
+    "log_sig_combine_backprop": "(deriv, log_sig1, log_sig2, dimension, degree, *, "
+    "time_aug=False, lead_lag=False, n_jobs=1)",
+    "log_sig_join": "(log_sig, displacement, dimension, degree, *, n_jobs=1)",
+    "log_sig_join_backprop": "(d_out, log_sig, displacement, dimension, degree, *, n_jobs=1)",
+    "logsig_to_sig": "(log_sig, dimension, degree, *, time_aug=False, lead_lag=False, method=1, "
+    "scalar_term=False, n_jobs=1)",
+    "logsig_to_sig_backprop": "(log_sig, sig_derivs, dimension, degree, *, time_aug=False, "
+    "lead_lag=False, method=1, scalar_term=False, n_jobs=1)",
+    "sig_to_log_sig": "(sig, dimension, degree, *, time_aug=False, lead_lag=False, method=1, "
+    "n_jobs=1)",
+    "sig_to_log_sig_backprop": "(sig, log_sig_derivs, dimension, degree, *, time_aug=False, "
+    "lead_lag=False, method=1, n_jobs=1)",
     "lyndon_words": "(alphabet_size, max_length)",
     "lyndon_words_of_length": "(alphabet_size, length)",
     "sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, scalar_term=False, "

@@ -95,6 +95,12 @@ max_batch : int, default -1
 progress : bool, default False
     Show pairs that are done on a bar (tqdm) on the standard error stream.
 """,
+    "log_sig_method": """
+method : int, default 1
+    The format of log-signatures: 0 for tensors, coefficients of all words; 1 for coefficients of
+    Lyndon words, by length, then in lexicographic order; 2 for coordinates in the basis of brackets
+    of Lyndon words; 3, which is another algorithm elsewhere, for the same as 2.
+""",
     "n_jobs": """
 n_jobs : int, default 1
     CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.

@@ -44,9 +44,10 @@ def bar(function: str, total: int, unit: str) -> Iterator[None]:
     """Show on the standard error stream how many of `total` the calls inside have done."""
     from tqdm import tqdm  # costs as much as the rest of the package
 
+    before = current()
     with tqdm(total=total, desc=function, unit=unit) as shown:
         _local.bar = Bar(shown)
         try:
             yield
         finally:
-            _local.bar = None
+            _local.bar = before

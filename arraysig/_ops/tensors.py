@@ -72,7 +72,7 @@ def _block_per_tensor(name: str, scratch: bool = False) -> Any:
 # In the rules below `size` is (dimension, degree) and `end` (scalar_term, n_jobs).
 
 
-def _product_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+def product_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
     (left, right), (g,), (*size, s, t), end = saved, grads, attrs[:4], attrs[4:]
     return contract_right(g, right, *size, t, *end), contract_left(g, left, *size, s, *end)
 
@@ -197,7 +197,7 @@ product: Op = Op(
     _plan(2),
     _elementwise("tensor_product"),
     saves=("left", "right"),
-    vjp=_product_vjp,
+    vjp=product_vjp,
     jvp=_product_jvp,
     function="sig_combine",
 )

@@ -1,0 +1,220 @@
+"""The free Lie algebra: Lyndon words, their brackets, and tables that change bases."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from .tables import Table, Word
+
+
+def lyndon(alphabet_size: int, max_length: int) -> list[Word]:
+    """Lyndon words up to a length, in lexicographic order (Duval's algorithm)."""
+    found, word = [], [-1]
+    while word and max_length:
+        word[-1] += 1
+        found.append(tuple(word))
+        period = len(word)
+        while len(word) < max_length:
+            word.append(word[-period])
+        while word and word[-1] == alphabet_size - 1:
+            word.pop()
+    return found
+
+
+def by_length(alphabet_size: int, max_length: int) -> list[Word]:
+    """The same by length, then in lexicographic order."""
+    return sorted(lyndon(alphabet_size, max_length), key=lambda word: (len(word), word))
+
+
+def factors(words: list[Word]) -> dict[Word, tuple[Word, Word]]:
+    """For those of several letters u and v of w = uv: v is the longest Lyndon word that ends w.
+
+    `words` are all Lyndon words up to some length, shorter ones first.
+    """
+    seen = set()
+    pairs = {}
+    for word in words:
+        if len(word) > 1:
+            cut = next(i for i in range(1, len(word)) if word[i:] in seen)
+            pairs[word] = word[:cut], word[cut:]
+        seen.add(word)
+    return pairs
+
+
+#: Matrices between tensors, without or with the scalar term, and numbers for each Lyndon word:
+#: coefficients of these words; coordinates in the basis of their brackets, from tensors or from
+#: coefficients; tensors from coordinates.
+COEFFICIENTS, COORDINATES, SOLVE, EXPAND = range(4)
+
+Key = tuple[int, ...]
+
+
+def key(kind: int, channels: int, degree: int, *, scalar_term: bool = False) -> Key:
+    """What stands for a matrix among the attributes of an op."""
+    return kind, channels, degree, int(scalar_term), 0
+
+
+def transposed(of: Key) -> Key:
+    """That of the transposed matrix."""
+    return (*of[:-1], 1 - of[-1])
+
+
+class Sparse(NamedTuple):
+    """A matrix of integers.
+
+    Attributes
+    ----------
+    rows, columns : its shape
+    table : where each row starts, with the end of the last one; columns of the entries; entries
+    """
+
+    rows: int
+    columns: int
+    table: Table
+
+
+class _Brackets(NamedTuple):
+    """Of all Lyndon words, in order: entries of matrices, as (row, column, number) each.
+
+    Attributes
+    ----------
+    words : how many
+    position : of each word in a tensor without the scalar term
+    expansion : rows are positions in a tensor, columns Lyndon words
+    solution : from coefficients of Lyndon words to coordinates
+    """
+
+    words: int
+    position: np.ndarray
+    expansion: np.ndarray
+    solution: np.ndarray
+
+
+_lock = threading.Lock()
+
+
+def _combined(words: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A polynomial with every word once."""
+    found, where = np.unique(words, return_inverse=True)
+    sums = np.zeros(len(found), dtype=np.int64)
+    np.add.at(sums, where, numbers)
+    return found[sums != 0], sums[sums != 0]
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Of a lower triangular matrix of integers with ones on the diagonal."""
+    inverse = np.eye(len(matrix), dtype=np.int64)
+    for i in range(1, len(matrix)):
+        inverse[i, :i] = -matrix[i, :i] @ inverse[:i, :i]
+    return inverse
+
+
+def _solution(words: np.ndarray, classes: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Entries of the inverse of the matrix of coefficients of `words` in their brackets.
+
+    `of` are those of the matrix, and `classes` tells words of different letters, between which it
+    has no entries: it is inverted class by class.
+    """
+    order = np.argsort(classes, kind="stable")  # words of a class stay in their order
+    starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
+    place = np.empty(len(words), dtype=np.int64)
+    ends = np.append(starts[1:], len(words))
+    for start, end in zip(starts, ends, strict=True):
+        place[order[start:end]] = np.arange(end - start)
+    by_class = np.argsort(classes[of[1]], kind="stable")
+    of = of[:, by_class]
+    bounds = (
+        np.searchsorted(classes[of[1]], classes[order[starts]]),
+        np.searchsorted(classes[of[1]], classes[order[starts]], "right"),
+    )
+    parts = []
+    for start, end, a, b in zip(starts, ends, *bounds, strict=True):
+        members = order[start:end]
+        matrix = np.zeros((end - start, end - start), dtype=np.int64)
+        matrix[place[of[0, a:b]], place[of[1, a:b]]] = of[2, a:b]
+        inverse = _inverse(matrix)
+        rows, columns = np.nonzero(inverse)
+        parts.append(np.stack([members[rows], members[columns], inverse[rows, columns]]))
+    return np.concatenate(parts, axis=1)
+
+
+@functools.lru_cache(8)
+def _brackets(channels: int, degree: int) -> _Brackets:
+    words = by_length(channels, degree)
+    pairs = factors(words)
+    polynomials: dict[Word, tuple[np.ndarray, np.ndarray]] = {}
+    before, count = 0, 0
+    positions, expansions, solutions = [], [], []
+    for length in range(1, degree + 1):
+        level = [word for word in words if len(word) == length]
+        letters = np.array(level, dtype=np.int64).reshape(len(level), length)
+        numbers = letters @ channels ** np.arange(length - 1, -1, -1, dtype=np.int64)
+        for word, number in zip(level, numbers, strict=True):
+            if length == 1:
+                polynomials[word] = np.array([number]), np.array([1])
+                continue
+            u, v = pairs[word]
+            (head, a), (tail, b) = polynomials[u], polynomials[v]
+            both = [
+                (head[:, None] * channels ** len(v) + tail).ravel(),
+                (tail[:, None] * channels ** len(u) + head).ravel(),
+            ]
+            weights = [np.outer(a, b).ravel(), -np.outer(b, a).ravel()]
+            polynomials[word] = _combined(np.concatenate(both), np.concatenate(weights))
+        of_level = [polynomials[word] for word in level]
+        columns = np.repeat(np.arange(len(level)), [len(p) for p, _ in of_level])
+        empty = [np.zeros(0, dtype=np.int64)]
+        rows = np.concatenate([*empty, *(p for p, _ in of_level)])
+        entries = np.concatenate([*empty, *(c for _, c in of_level)])
+        expansions.append(np.stack([before + rows, count + columns, entries]))
+        at = np.searchsorted(numbers, rows)
+        at[at == len(numbers)] = 0
+        is_lyndon = numbers[at] == rows if len(level) else np.zeros(0, dtype=bool)
+        triangle = np.stack([at, columns, entries])[:, is_lyndon]
+        _, classes = np.unique(np.sort(letters, axis=1), axis=0, return_inverse=True)
+        if len(level):
+            solution = _solution(numbers, classes.ravel(), triangle)
+            solutions.append(solution + np.array([[count], [count], [0]]))
+        positions.append(before + numbers)
+        before, count = before + channels**length, count + len(level)
+    none = np.zeros((3, 0), dtype=np.int64)
+    return _Brackets(
+        count,
+        np.concatenate([np.zeros(0, dtype=np.int64), *positions]),
+        np.concatenate([none, *expansions], axis=1),
+        np.concatenate([none, *solutions], axis=1),
+    )
+
+
+@functools.lru_cache(64)
+def _matrix(of: Key) -> Sparse:
+    kind, channels, degree, scalar_term, is_transposed = of
+    basis = _brackets(channels, degree)
+    tensor = scalar_term + sum(channels**k for k in range(1, degree + 1))
+    position = basis.position + scalar_term
+    if kind == COEFFICIENTS:
+        each = np.arange(basis.words)
+        shape, entries = (basis.words, tensor), np.stack([each, position, np.ones_like(each)])
+    elif kind == EXPAND:
+        shift = np.array([[scalar_term], [0], [0]])
+        shape, entries = (tensor, basis.words), basis.expansion + shift
+    else:
+        shape, entries = (basis.words, basis.words), basis.solution
+        if kind == COORDINATES:
+            shape = basis.words, tensor
+            entries = np.stack([entries[0], position[entries[1]], entries[2]])
+    if is_transposed:
+        shape, entries = shape[::-1], entries[[1, 0, 2]]
+    entries = entries[:, np.lexsort((entries[1], entries[0]))]
+    starts = np.searchsorted(entries[0], np.arange(shape[0] + 1))
+    return Sparse(*shape, Table(np.concatenate([starts, entries[1], entries[2]]).astype(np.int64)))
+
+
+def matrix(of: Key) -> Sparse:
+    """The matrix that a key stands for; made once, by one thread."""
+    with _lock:
+        return _matrix(of)
