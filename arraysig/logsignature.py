@@ -470,7 +470,7 @@ def sig_to_log_sig(
     method: int = 1,
     n_jobs: int = 1,
 ) -> Any:
-    """Logarithms of signatures, or of any tensors with scalar part 1.
+    """Take logarithms of signatures, or of any tensors with scalar part 1.
 
     Parameters
     ----------
@@ -580,7 +580,7 @@ def logsig_to_sig(
     scalar_term: bool = False,
     n_jobs: int = 1,
 ) -> Any:
-    """Signatures of log-signatures: exponentials in the tensor algebra.
+    """Take exponentials in the tensor algebra: signatures of log-signatures.
 
     Parameters
     ----------
@@ -696,7 +696,7 @@ def log_sig_combine(
     lead_lag: bool = False,
     n_jobs: int = 1,
 ) -> Any:
-    """Log-signatures of concatenated paths from those of their parts.
+    """Multiply log-signatures: that of one path followed by another.
 
     Parameters
     ----------
@@ -802,7 +802,7 @@ def log_sig_combine_backprop(
 def log_sig_join(
     log_sig: Any, displacement: Any, dimension: int, degree: int, *, n_jobs: int = 1
 ) -> Any:
-    """Log-signatures of paths that go one segment further.
+    """Append a segment: log-signatures of paths that go on.
 
     Parameters
     ----------
@@ -897,7 +897,7 @@ def linear_log_sig(
     scalar_term: bool = False,
     n_jobs: int = 1,
 ) -> Any:
-    """Log-signatures of segments: the displacement, and zeros.
+    """Write the log-signatures of segments: the displacement, and zeros.
 
     Parameters
     ----------
