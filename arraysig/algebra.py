@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-def _size(
+def tensor_size(
     name: str, dimension: Any, degree: Any, time_aug: Any = False, lead_lag: Any = False
 ) -> tuple[int, int]:
     """Channels after augmentation, and degree."""
@@ -102,7 +102,7 @@ def sig_combine(
     """
     name = "sig_combine"
     (sig1, sig2), restore = check.arrays(name, sig1=sig1, sig2=sig2)
-    size = _size(name, dimension, degree, time_aug, lead_lag)
+    size = tensor_size(name, dimension, degree, time_aug, lead_lag)
     scalar_term = _scalar_term(name, "sig1", sig1, size)
     check.shape(name, "sig2", sig2.shape, sig1.shape)
     n_jobs = check.n_jobs(name, n_jobs)
@@ -157,7 +157,7 @@ def sig_combine_backprop(
     """
     name = "sig_combine_backprop"
     (deriv, sig1, sig2), restore = check.arrays(name, deriv=deriv, sig1=sig1, sig2=sig2)
-    size = _size(name, dimension, degree, time_aug, lead_lag)
+    size = tensor_size(name, dimension, degree, time_aug, lead_lag)
     scalar_term = _scalar_term(name, "sig1", sig1, size)
     check.shape(name, "sig2", sig2.shape, sig1.shape)
     check.shape(name, "deriv", deriv.shape, sig1.shape)
@@ -215,7 +215,7 @@ def sig_join(
     """
     name = "sig_join"
     (sig, displacement), restore = check.arrays(name, sig=sig, displacement=displacement)
-    size = _size(name, dimension, degree)
+    size = tensor_size(name, dimension, degree)
     scalar_term = _scalar_term(name, "sig", sig, size)
     check.shape(name, "displacement", displacement.shape, (*sig.shape[:-1], size[0]))
     prepend = check.flag(name, "prepend", prepend)
@@ -272,7 +272,7 @@ def sig_join_backprop(
     (d_out, sig, displacement), restore = check.arrays(
         name, d_out=d_out, sig=sig, displacement=displacement
     )
-    size = _size(name, dimension, degree)
+    size = tensor_size(name, dimension, degree)
     scalar_term = _scalar_term(name, "sig", sig, size)
     check.shape(name, "displacement", displacement.shape, (*sig.shape[:-1], size[0]))
     check.shape(name, "d_out", d_out.shape, sig.shape)
@@ -316,7 +316,7 @@ def linear_sig(
     """
     name = "linear_sig"
     (displacement,), restore = check.arrays(name, displacement=displacement)
-    size = _size(name, dimension, degree)
+    size = tensor_size(name, dimension, degree)
     _check_displacement(name, displacement, size[0])
     scalar_term = check.flag(name, "scalar_term", scalar_term)
     ops.row_length(name, *size, scalar_term)
@@ -359,7 +359,7 @@ def linear_sig_backprop(
     """
     name = "linear_sig_backprop"
     (derivs, displacement), restore = check.arrays(name, derivs=derivs, displacement=displacement)
-    size = _size(name, dimension, degree)
+    size = tensor_size(name, dimension, degree)
     _check_displacement(name, displacement, size[0])
     scalar_term = _scalar_term(name, "derivs", derivs, size)
     check.shape(name, "derivs", derivs.shape, (*displacement.shape[:-1], derivs.shape[-1]))
@@ -423,7 +423,7 @@ def sig_inverse(
     """
     name = "sig_inverse"
     (sig,), restore = check.arrays(name, sig=sig)
-    size = _size(name, dimension, degree, time_aug, lead_lag)
+    size = tensor_size(name, dimension, degree, time_aug, lead_lag)
     scalar_term = _scalar_term(name, "sig", sig, size)
     n_jobs = check.n_jobs(name, n_jobs)
     return restore(ops.inverse(sig, *size, scalar_term, n_jobs))
@@ -472,7 +472,7 @@ def sig_inverse_backprop(
     """
     name = "sig_inverse_backprop"
     (derivs, sig), restore = check.arrays(name, derivs=derivs, sig=sig)
-    size = _size(name, dimension, degree, time_aug, lead_lag)
+    size = tensor_size(name, dimension, degree, time_aug, lead_lag)
     scalar_term = _scalar_term(name, "sig", sig, size)
     check.shape(name, "derivs", derivs.shape, sig.shape)
     n_jobs = check.n_jobs(name, n_jobs)

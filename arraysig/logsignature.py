@@ -11,6 +11,7 @@ from ._core.docs import documented
 from ._core.namespace import concat, contiguous, zeros
 from ._ops import lie as ops
 from ._ops import tensors
+from .algebra import tensor_size
 from .words import Word, lyndon_words, tensor_length, words
 
 __all__ = [
@@ -33,16 +34,8 @@ __all__ = [
 
 def _channels(name: str, dimension: Any, degree: Any, time_aug: Any, lead_lag: Any) -> int:
     """Channels after augmentation; ValueError where 64 bits can not count their words."""
-    dimension = check.positive_int(name, "dimension", dimension)
-    degree = check.non_negative_int(name, "degree", degree)
-    time_aug = check.flag(name, "time_aug", time_aug)
-    lead_lag = check.flag(name, "lead_lag", lead_lag)
-    channels: int = dimension * (2 if lead_lag else 1) + time_aug
-    if tensor_length(channels, degree) < 0:
-        raise ValueError(
-            f"{name}: `degree` is too large: 64 bits can not count the words of {channels} letters "
-            f"to degree {degree} (overflow)"
-        )
+    channels, degree = tensor_size(name, dimension, degree, time_aug, lead_lag)
+    tensors.row_length(name, channels, degree, False)
     return channels
 
 

@@ -12,7 +12,8 @@ from ._core.namespace import beside_sums, contiguous
 from ._core.tables import all_words, encoded, has_more_nodes
 from ._ops import coefficients
 from ._ops import signature as ops
-from .words import check_word, position, tensor_length
+from ._ops.tensors import row_length
+from .words import check_word, position
 
 __all__ = [
     "extract_sig_coef",
@@ -76,13 +77,7 @@ def sig_length(
 
 def _length(name: str, dimension: int, degree: int, time_aug: bool, lead_lag: bool) -> int:
     channels = dimension * (2 if lead_lag else 1) + (1 if time_aug else 0)
-    length = tensor_length(channels, degree)
-    if length < 0:
-        raise ValueError(
-            f"{name}: `degree` is too large: 64 bits can not count the words of {channels} letters "
-            f"to degree {degree} (overflow)"
-        )
-    return length
+    return row_length(name, channels, degree, False)
 
 
 @documented
