@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from cffi import FFI
 from setuptools import Extension
@@ -88,14 +89,20 @@ class BuildExt(build_ext):
         extra = os.environ.get("ARRAYSIG_CFLAGS", "").split()
         flags = [*CFLAGS, *omp_compile, *extra]
         kernels = os.path.relpath(HERE / "kernels.c")
-        for isa, isa_flags in isas.items():
-            ext.extra_objects += self.compiler.compile(
+
+        def compile_for(isa: str) -> list[str]:
+            objects: list[str] = self.compiler.compile(
                 [kernels],
                 output_dir=f"{self.build_temp}/{isa}",
                 include_dirs=include,
                 macros=[("AS_ISA", isa)],
-                extra_postargs=[*flags, *isa_flags],
+                extra_postargs=[*flags, *isas[isa]],
             )
+            return objects
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for objects in pool.map(compile_for, isas):
+                ext.extra_objects += objects
         generated = pathlib.Path(self.build_temp) / "_ckernels.c"
         generated.parent.mkdir(parents=True, exist_ok=True)
         ffi = FFI()
