@@ -93,7 +93,7 @@ def _tensors() -> Iterator[tuple[str, Case]]:
 
 
 def _changes_of_basis() -> Iterator[tuple[str, Case]]:
-    yield "sparse", Case(((3, 14),), ((1, 2, 3, 0, 0), 1))
+    yield "sparse", Case(((3, 14),), ((1, 2, 3, 0), 1))
 
 
 def _coefficients() -> Iterator[tuple[str, Case]]:

@@ -45,17 +45,17 @@ def factors(words: list[Word]) -> dict[Word, tuple[Word, Word]]:
     return pairs
 
 
-#: Matrices between tensors, without or with the scalar term, and numbers for each Lyndon word:
-#: coefficients of these words; coordinates in the basis of their brackets, from tensors or from
-#: coefficients; tensors from coordinates.
+#: Matrices between tensors without scalar term and numbers for each Lyndon word: coefficients of
+#: these words; coordinates in the basis of their brackets, from tensors or from coefficients;
+#: tensors from coordinates.
 COEFFICIENTS, COORDINATES, SOLVE, EXPAND = range(4)
 
 Key = tuple[int, ...]
 
 
-def key(kind: int, channels: int, degree: int, *, scalar_term: bool = False) -> Key:
+def key(kind: int, channels: int, degree: int) -> Key:
     """What stands for a matrix among the attributes of an op."""
-    return kind, channels, degree, int(scalar_term), 0
+    return kind, channels, degree, 0
 
 
 def transposed(of: Key) -> Key:
@@ -82,14 +82,10 @@ class _Brackets(NamedTuple):
 
     Attributes
     ----------
-    words : how many
-    position : of each word in a tensor without the scalar term
     expansion : rows are positions in a tensor, columns Lyndon words
     solution : from coefficients of Lyndon words to coordinates
     """
 
-    words: int
-    position: np.ndarray
     expansion: np.ndarray
     solution: np.ndarray
 
@@ -142,13 +138,24 @@ def _solution(words: np.ndarray, classes: np.ndarray, of: np.ndarray) -> np.ndar
     return np.concatenate(parts, axis=1)
 
 
+def _positions(channels: int, degree: int) -> np.ndarray:
+    """Where Lyndon words stand in a tensor without scalar term."""
+    words = by_length(channels, degree)
+    before = np.cumsum([0, *(channels**k for k in range(1, degree + 1))])
+    found = [
+        before[len(word) - 1] + sum(letter * channels**i for i, letter in enumerate(reversed(word)))
+        for word in words
+    ]
+    return np.array(found, dtype=np.int64)
+
+
 @functools.lru_cache(8)
 def _brackets(channels: int, degree: int) -> _Brackets:
     words = by_length(channels, degree)
     pairs = factors(words)
     polynomials: dict[Word, tuple[np.ndarray, np.ndarray]] = {}
     before, count = 0, 0
-    positions, expansions, solutions = [], [], []
+    expansions, solutions = [], []
     for length in range(1, degree + 1):
         level = [word for word in words if len(word) == length]
         letters = np.array(level, dtype=np.int64).reshape(len(level), length)
@@ -179,12 +186,9 @@ def _brackets(channels: int, degree: int) -> _Brackets:
         if len(level):
             solution = _solution(numbers, classes.ravel(), triangle)
             solutions.append(solution + np.array([[count], [count], [0]]))
-        positions.append(before + numbers)
         before, count = before + channels**length, count + len(level)
     none = np.zeros((3, 0), dtype=np.int64)
     return _Brackets(
-        count,
-        np.concatenate([np.zeros(0, dtype=np.int64), *positions]),
         np.concatenate([none, *expansions], axis=1),
         np.concatenate([none, *solutions], axis=1),
     )
@@ -192,20 +196,18 @@ def _brackets(channels: int, degree: int) -> _Brackets:
 
 @functools.lru_cache(64)
 def _matrix(of: Key) -> Sparse:
-    kind, channels, degree, scalar_term, is_transposed = of
-    basis = _brackets(channels, degree)
-    tensor = scalar_term + sum(channels**k for k in range(1, degree + 1))
-    position = basis.position + scalar_term
+    kind, channels, degree, is_transposed = of
+    position = _positions(channels, degree)  # brackets, of many terms, are for coordinates only
+    words, tensor = len(position), sum(channels**k for k in range(1, degree + 1))
     if kind == COEFFICIENTS:
-        each = np.arange(basis.words)
-        shape, entries = (basis.words, tensor), np.stack([each, position, np.ones_like(each)])
+        each = np.arange(words)
+        shape, entries = (words, tensor), np.stack([each, position, np.ones_like(each)])
     elif kind == EXPAND:
-        shift = np.array([[scalar_term], [0], [0]])
-        shape, entries = (tensor, basis.words), basis.expansion + shift
+        shape, entries = (tensor, words), _brackets(channels, degree).expansion
     else:
-        shape, entries = (basis.words, basis.words), basis.solution
+        shape, entries = (words, words), _brackets(channels, degree).solution
         if kind == COORDINATES:
-            shape = basis.words, tensor
+            shape = words, tensor
             entries = np.stack([entries[0], position[entries[1]], entries[2]])
     if is_transposed:
         shape, entries = shape[::-1], entries[[1, 0, 2]]
