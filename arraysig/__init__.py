@@ -12,6 +12,7 @@ from .algebra import (
     sig_join,
     sig_join_backprop,
 )
+from .cache import clear_cache, prepare_log_sig, set_cache_dir
 from .config import show_config
 from .kernels import (
     sig_kernel,
@@ -81,6 +82,7 @@ __all__ = [
     "RationalQuadraticKernel",
     "ScaledLinearKernel",
     "StaticKernel",
+    "clear_cache",
     "expected_sig_score",
     "extract_sig_coef",
     "idx_to_word",
@@ -101,6 +103,8 @@ __all__ = [
     "logsig_to_sig_backprop",
     "lyndon_words",
     "lyndon_words_of_length",
+    "prepare_log_sig",
+    "set_cache_dir",
     "show_config",
     "sig",
     "sig_backprop",

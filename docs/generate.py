@@ -74,6 +74,7 @@ GROUPS = {
         "lyndon_words_of_length",
         "is_lyndon",
     ],
+    "Tables of log-signatures": ["prepare_log_sig", "set_cache_dir", "clear_cache"],
     "Configuration": ["show_config"],
 }
 

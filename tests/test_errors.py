@@ -23,6 +23,7 @@ SIZE = {"dimension": 2, "degree": 2}
 
 #: Good arguments of every function; each is replaced by bad ones below.
 GOOD: dict[str, dict[str, Any]] = {
+    "clear_cache": {},
     "expected_sig_score": SAMPLES,
     "extract_sig_coef": {"sig": SIG, "words": [(0, 1)], "dimension": 2},
     "idx_to_word": {"idx": 3, "alphabet_size": 2},
@@ -45,6 +46,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "sig_to_log_sig_backprop": {"sig": SIG, "log_sig_derivs": LOG, **SIZE},
     "lyndon_words": {"alphabet_size": 2, "max_length": 3},
     "lyndon_words_of_length": {"alphabet_size": 2, "length": 3},
+    "prepare_log_sig": SIZE,
+    "set_cache_dir": {"dir": None},
     "sig": {"path": PATH, "degree": 2},
     "sig_backprop": {"path": PATH, "sig": None, "sig_derivs": SIG, "degree": 2},
     "sig_coef": {"path": PATH, "words": [(0, 1)]},

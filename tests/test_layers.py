@@ -26,6 +26,7 @@ ORDER = [
     "signature",
     "algebra",
     "logsignature",
+    "cache",
     "static_kernels",
     "user_kernels",
     "kernels",
@@ -37,9 +38,9 @@ ORDER = [
     "__main__",
 ]
 #: Modules of _core that public modules may use; config also asks the backends for their versions,
-#: demo and files move arrays to a GPU.
+#: demo and files move arrays to a GPU, cache drops what the others have made.
 VOCABULARY = {"check", "namespace", "docs", "lie", "progress", "tables"}
-REPORTERS = {"config", "demo", "files"}
+REPORTERS = {"cache", "config", "demo", "files"}
 
 
 def imports(path: pathlib.Path) -> list[str]:

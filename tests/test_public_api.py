@@ -11,6 +11,7 @@ import arraysig
 
 FUNCTIONS = [name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))]
 SIGNATURES = {
+    "clear_cache": "(*, use_disk=False)",
     "expected_sig_score": "(sample1, sample2, dyadic_order=None, *, method=None, order=None, "
     "fold=0, tol=1e-06, lam=1.0, static_kernel=None, time_aug=False, lead_lag=False, "
     "end_time=1.0, n_jobs=1, max_batch=-1)",
@@ -45,6 +46,9 @@ SIGNATURES = {
     "lead_lag=False, method=1, n_jobs=1)",
     "lyndon_words": "(alphabet_size, max_length)",
     "lyndon_words_of_length": "(alphabet_size, length)",
+    "prepare_log_sig": "(dimension, degree, method=2, *, time_aug=False, lead_lag=False, "
+    "use_disk=False)",
+    "set_cache_dir": "(dir)",
     "sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, scalar_term=False, "
     "correction=None, stream=False, n_jobs=1)",
     "sig_backprop": "(path, sig, sig_derivs, degree, *, time_aug=False, lead_lag=False, "

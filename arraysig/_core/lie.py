@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from . import store
 from .tables import Table, Word
 
 
@@ -90,7 +93,13 @@ class _Brackets(NamedTuple):
     solution: np.ndarray
 
 
-_lock = threading.Lock()
+#: By channels and degree: who makes tables of these has the lock.
+_locks: dict[tuple[int, int], threading.Lock] = {}
+os.register_at_fork(after_in_child=_locks.clear)  # the threads that hold them are not in the child
+
+
+def _lock(channels: int, degree: int) -> threading.Lock:
+    return _locks.setdefault((channels, degree), threading.Lock())
 
 
 def _combined(words: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,8 +158,7 @@ def _positions(channels: int, degree: int) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
-@functools.lru_cache(8)
-def _brackets(channels: int, degree: int) -> _Brackets:
+def _made(channels: int, degree: int) -> _Brackets:
     words = by_length(channels, degree)
     pairs = factors(words)
     polynomials: dict[Word, tuple[np.ndarray, np.ndarray]] = {}
@@ -194,6 +202,51 @@ def _brackets(channels: int, degree: int) -> _Brackets:
     )
 
 
+#: Read from files, until they are in the cache below; of sizes whose lock is held.
+_read: dict[tuple[int, int], _Brackets] = {}
+
+
+@functools.lru_cache(8)
+def _brackets(channels: int, degree: int) -> _Brackets:
+    found = _read.get((channels, degree))
+    return _made(channels, degree) if found is None else found
+
+
+def _from_file(channels: int, degree: int) -> _Brackets | None:
+    """What is in a file, if kernels can walk it: it may be anyone's."""
+    arrays = store.read("lyndon", channels, degree)
+    if arrays is None or len(arrays) != 2:
+        return None
+    words = len(by_length(channels, degree))
+    tensor = sum(channels**k for k in range(1, degree + 1))
+    for array, rows in zip(arrays, (tensor, words), strict=True):
+        if len(array) != 3 or array[:2].min(initial=0) < 0:
+            return None
+        if (array[:2].max(axis=1, initial=0) >= [rows, words]).any():
+            return None
+    return _Brackets(*arrays)
+
+
+def _kept(channels: int, degree: int) -> OSError | None:
+    """Make or read brackets, and have them in a file; returns what prevented the latter."""
+    size = channels, degree
+    with _lock(*size):
+        found = _from_file(*size)
+        if found is None:
+            made = _brackets(*size)
+            try:
+                store.write("lyndon", *size, made)
+            except OSError as error:
+                return error
+        else:
+            _read[size] = found
+            try:
+                _brackets(*size)
+            finally:
+                del _read[size]
+    return None
+
+
 @functools.lru_cache(64)
 def _matrix(of: Key) -> Sparse:
     kind, channels, degree, is_transposed = of
@@ -218,5 +271,25 @@ def _matrix(of: Key) -> Sparse:
 
 def matrix(of: Key) -> Sparse:
     """The matrix that a key stands for; made once, by one thread."""
-    with _lock:
+    _, channels, degree, _ = of
+    with _lock(channels, degree):
         return _matrix(of)
+
+
+def prepare(kinds: Sequence[int], channels: int, degree: int, use_disk: bool) -> OSError | None:
+    """Make matrices and their transposes, with `use_disk` from what is in a file.
+
+    Returns what prevented that there is a file now.
+    """
+    failure = _kept(channels, degree) if use_disk and kinds else None
+    for kind in kinds:
+        of = key(kind, channels, degree)
+        matrix(of)
+        matrix(transposed(of))
+    return failure
+
+
+def forget() -> None:
+    """Drop all tables that nobody uses."""
+    _matrix.cache_clear()
+    _brackets.cache_clear()

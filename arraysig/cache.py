@@ -1,0 +1,195 @@
+"""Tables of log-signatures: made before they are needed, kept on disk, dropped."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ._core import check, dispatch, lie, store, tables
+from ._core.docs import documented
+from .logsignature import _channels, _method
+from .words import tensor_length
+
+__all__ = ["clear_cache", "prepare_log_sig", "set_cache_dir"]
+
+_ALL = lie.COEFFICIENTS, lie.COORDINATES, lie.SOLVE, lie.EXPAND
+#: The matrices of each method.
+_KINDS = (), (lie.COEFFICIENTS, lie.SOLVE, lie.EXPAND), _ALL, _ALL
+
+
+@documented
+def prepare_log_sig(
+    dimension: int,
+    degree: int,
+    method: int = 2,
+    *,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    use_disk: bool = False,
+) -> None:
+    """Make the tables of log-signatures, so that the first call does not wait for them.
+
+    Nothing needs this function: what is missing is made when it is needed.
+
+    Parameters
+    ----------
+    {dimension}
+    {degree}
+    method : int, default 2
+        The format of log-signatures: 0 has no tables, 1 those of Lyndon words and of the way back
+        to signatures; 2 and 3 have all, those of method 1 among them.
+    {time_aug}
+    {lead_lag}
+    use_disk : bool, default False
+        Read what takes longest from a file, or write it to one for processes to come. A file that
+        is not as it was written is made anew. Without it no file is read or written.
+
+    Returns
+    -------
+    None
+        The tables stay in memory.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a value is out of range, or 64 bits can not count the words.
+    MemoryError
+        If a table is larger than the memory of the machine.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the file can not be written. Tables are in memory all the same.
+
+    See Also
+    --------
+    set_cache_dir : where files are
+    clear_cache : gives memory and files back
+
+    Notes
+    -----
+    Tables are for a number of channels, after augmentation, and a degree; `log_sig`,
+    `sig_to_log_sig`, `logsig_to_sig`, `log_sig_combine`, `log_sig_join` and their gradients share
+    them. Those of the eight pairs that were used last stay in memory. Threads that need the same
+    table wait for the one that makes it.
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> arraysig.prepare_log_sig(3, 5)
+    >>> arraysig.prepare_log_sig(2, 4, method=1, time_aug=True)
+    """
+    name = "prepare_log_sig"
+    channels = _channels(name, dimension, degree, time_aug, lead_lag)
+    method = _method(name, method)
+    use_disk = check.flag(name, "use_disk", use_disk)
+    kinds = _KINDS[method] if degree else ()
+    size = 8 * tensor_length(channels, degree)
+    if kinds and size > dispatch.HOST_BYTES:
+        raise MemoryError(
+            f"{name}: `degree` is too large: a table takes {size / 2**30:.4g} GiB, more than the "
+            f"{dispatch.HOST_BYTES / 2**30:.4g} GiB there are, got {degree}"
+        )
+    failure = lie.prepare(kinds, channels, int(degree), use_disk)
+    if failure is not None:
+        warnings.warn(
+            f"{name}: tables can not be kept on disk: {failure}", RuntimeWarning, stacklevel=2
+        )
+
+
+@documented
+def set_cache_dir(dir: str | os.PathLike[str] | None) -> None:
+    """Set where tables of log-signatures are kept on disk, for this process.
+
+    Parameters
+    ----------
+    dir : str, os.PathLike or None
+        A folder that exists. Files are in its subfolder ``arraysig``, which is made on demand. None
+        is the folder of the user's caches: ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux,
+        ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
+
+    Returns
+    -------
+    None
+        Files that are elsewhere stay there.
+
+    Raises
+    ------
+    TypeError
+        If `dir` is no path.
+    ValueError
+        If `dir` is not a folder that exists.
+
+    See Also
+    --------
+    prepare_log_sig : reads and writes the files, if asked to
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import arraysig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     arraysig.set_cache_dir(folder)
+    ...     arraysig.prepare_log_sig(2, 5, use_disk=True)
+    ...     os.listdir(os.path.join(folder, "arraysig"))
+    ['lyndon-2-5.v1']
+    >>> arraysig.set_cache_dir(None)
+    """
+    if dir is None:
+        store.use(None)
+        return
+    path: Any = None
+    if isinstance(dir, str | os.PathLike):
+        path = os.fspath(dir)
+    if not isinstance(path, str):
+        raise TypeError(f"set_cache_dir: `dir` must be a string, a path or None, got {dir!r}")
+    if not os.path.isdir(path):
+        raise ValueError(f"set_cache_dir: `dir` must be a folder that exists, got {dir!r}")
+    store.use(Path(path).absolute())
+
+
+@documented
+def clear_cache(*, use_disk: bool = False) -> None:
+    """Drop the tables that are in memory, and on demand the files of tables.
+
+    What is needed later is made again.
+
+    Parameters
+    ----------
+    use_disk : bool, default False
+        Also delete our files in the folder that `set_cache_dir` set, and their folder if nothing
+        else is in it.
+
+    Returns
+    -------
+    None
+        Memory is given back once calls that are under way have ended. Copies that GPUs have stay.
+
+    Raises
+    ------
+    TypeError
+        If `use_disk` is not a bool.
+    OSError
+        If a file can not be deleted.
+
+    See Also
+    --------
+    prepare_log_sig : makes tables before they are needed
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> arraysig.prepare_log_sig(2, 6)
+    >>> arraysig.clear_cache()
+    """
+    use_disk = check.flag("clear_cache", "use_disk", use_disk)
+    dispatch.planned.cache_clear()  # plans hold tables
+    lie.forget()
+    tables.prefixes.cache_clear()
+    if use_disk:
+        store.delete()
