@@ -234,6 +234,23 @@ class _Format(NamedTuple):
         channels = _channels(name, dimension, degree, time_aug, lead_lag)
         return cls(channels, int(degree), min(_method(name, method), 2), check.n_jobs(name, n_jobs))
 
+    @classmethod
+    def of_path(
+        cls,
+        name: str,
+        path: Any,
+        degree: int,
+        method: int,
+        n_jobs: int,
+        time_aug: bool,
+        lead_lag: bool,
+    ) -> _Format:
+        """The same of checked arguments."""
+        channels = path.shape[-1] * (2 if lead_lag else 1) + (1 if time_aug else 0)
+        if channels < 1:
+            _channels(name, path.shape[-1], degree, time_aug, lead_lag)  # raises
+        return cls(channels, int(degree), min(method, 2), n_jobs)
+
     @property
     def tensor_length(self) -> int:
         """Numbers of a tensor without the scalar term."""
@@ -246,44 +263,23 @@ class _Format(NamedTuple):
             return self.tensor_length
         return sum(_lyndon_counts(self.channels, self.degree))
 
-    def _sparse(self, array: Any, kind: int, adjoint: bool) -> Any:
-        key = lie.key(kind, self.channels, self.degree)
-        return ops.sparse(array, lie.transposed(key) if adjoint else key, self.n_jobs)
-
-    def from_tensor(self, tensor: Any, adjoint: bool = False) -> Any:
-        """From a tensor to the format; or the adjoint of that."""
-        if self.method == 0:
-            return tensor
-        kind = lie.COEFFICIENTS if self.method == 1 else lie.COORDINATES
-        return self._sparse(tensor, kind, adjoint)
-
-    def to_tensor(self, array: Any, adjoint: bool = False) -> Any:
-        """The tensor that is in this format; or the adjoint of that."""
-        if self.method == 0:
-            return array
-        steps = [lie.SOLVE, lie.EXPAND] if self.method == 1 else [lie.EXPAND]
-        for kind in reversed(steps) if adjoint else steps:
-            array = self._sparse(array, kind, adjoint)
-        return array
-
     def log(self, tensor: Any) -> Any:
         """The logarithm of 1 + tensor in the format."""
-        return self.from_tensor(ops.log(tensor, self.channels, self.degree, self.n_jobs))
+        return ops.log(tensor, *self)
 
     def log_vjp(self, grad: Any, tensor: Any) -> Any:
         """The gradient of `log`."""
-        grad = self.from_tensor(grad, adjoint=True)
-        return ops.log_vjp(grad, tensor, self.channels, self.degree, self.n_jobs)
+        return ops.log_vjp(grad, tensor, *self)
 
     def exp(self, array: Any) -> Any:
         """The exponential of what is in this format, less 1."""
-        return ops.exp(self.to_tensor(array), self.channels, self.degree, self.n_jobs)
+        return ops.exp(ops.to_tensor(array, *self), self.channels, self.degree, self.n_jobs)
 
     def exp_vjp(self, grad: Any, array: Any) -> Any:
         """The gradient of `exp`."""
-        tensor = self.to_tensor(array)
+        tensor = ops.to_tensor(array, *self)
         grad = ops.exp_vjp(grad, tensor, self.channels, self.degree, self.n_jobs)
-        return self.to_tensor(grad, adjoint=True)
+        return ops.to_tensor(grad, *self, adjoint=True)
 
     def checked(self, name: str, argument: str, array: Any, length: int, scalar: bool) -> bool:
         """Whether rows have a scalar term in front, where they may; ValueError if none fits."""
@@ -379,9 +375,9 @@ def log_sig(
     method = _method(name, method)
     scalar_term = _of_tensor(name, scalar_term, method)
     tensor, restore = signature.compute(
-        name, path, degree, *flags, False, correction, stream, n_jobs
+        name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
     )
-    into = _Format.of(name, path.shape[-1], degree, method, n_jobs, time_aug, lead_lag)
+    into = _Format.of_path(name, path, degree, method, n_jobs, time_aug, lead_lag)
     return restore(_with(into.log(tensor), scalar_term))
 
 
@@ -447,9 +443,11 @@ def log_sig_backprop(
     check.shape(name, "log_sig_derivs", derivs.shape, expected)
     flags = time_aug, lead_lag, end_time
     rest = corrections[0] if corrections else None, stream, n_jobs
-    tensor, _ = signature.compute(name, path, degree, *flags, False, *rest)
+    lyndon = into.method > 0
+    tensor, _ = signature.compute(name, path, degree, *flags, False, *rest, lyndon)
     grad = into.log_vjp(_without(derivs, scalar_term), tensor)
-    return restore(signature.compute_gradient(name, path, None, grad, degree, *flags, *rest)[0])
+    gradient, _ = signature.compute_gradient(name, path, None, grad, degree, *flags, *rest, lyndon)
+    return restore(gradient)
 
 
 @documented
@@ -728,8 +726,7 @@ def log_sig_combine(
     of = _Format.of(name, dimension, degree, 2, n_jobs, time_aug, lead_lag)
     of.checked(name, "log_sig1", one, of.length, False)
     check.shape(name, "log_sig2", two.shape, one.shape)
-    product = tensors.product(of.exp(one), of.exp(two), *of[:2], 1, 1, False, of.n_jobs)
-    return restore(of.log(product))
+    return restore(ops.combine(one, two, of.channels, of.degree, of.n_jobs))
 
 
 @documented
@@ -784,11 +781,8 @@ def log_sig_combine_backprop(
     of.checked(name, "log_sig1", one, of.length, False)
     check.shape(name, "log_sig2", two.shape, one.shape)
     check.shape(name, "deriv", deriv.shape, one.shape)
-    factors = of.exp(one), of.exp(two)
-    size = *of[:2], 1, 1, False, of.n_jobs
-    grad = of.log_vjp(deriv, tensors.product(*factors, *size))
-    both = tensors.product_vjp(factors, (grad,), *size)
-    return restore(of.exp_vjp(both[0], one)), restore(of.exp_vjp(both[1], two))
+    both = ops.combine_vjp((one, two), (deriv,), of.channels, of.degree, of.n_jobs)
+    return restore(both[0]), restore(both[1])
 
 
 @documented
@@ -828,7 +822,7 @@ def log_sig_join(
     of = _Format.of(name, dimension, degree, 2, n_jobs)
     of.checked(name, "log_sig", log_sig, of.length, False)
     check.shape(name, "displacement", v.shape, (*log_sig.shape[:-1], of.channels))
-    return restore(of.log(tensors.join(of.exp(log_sig), v, *of[:2], False, False, of.n_jobs)))
+    return restore(ops.combine(log_sig, v, of.channels, of.degree, of.n_jobs))
 
 
 @documented
@@ -873,11 +867,8 @@ def log_sig_join_backprop(
     of.checked(name, "log_sig", log_sig, of.length, False)
     check.shape(name, "displacement", v.shape, (*log_sig.shape[:-1], of.channels))
     check.shape(name, "d_out", d_out.shape, log_sig.shape)
-    tensor = of.exp(log_sig)
-    size = *of[:2], False, False, of.n_jobs
-    grad = of.log_vjp(d_out, tensors.join(tensor, v, *size))
-    of_tensor, of_v = tensors.join_vjp((tensor, v), (grad,), *size)
-    return restore(of.exp_vjp(of_tensor, log_sig)), restore(of_v)
+    both = ops.combine_vjp((log_sig, v), (d_out,), of.channels, of.degree, of.n_jobs)
+    return restore(both[0]), restore(both[1])
 
 
 @documented

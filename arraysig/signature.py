@@ -185,10 +185,11 @@ def compute(
     correction: Any,
     stream: Any,
     n_jobs: Any,
+    lyndon: bool = False,
 ) -> tuple[Any, Callable[[Any], Any]]:
     """What `sig` returns, in the dtype that is computed in, and how to get back to that of `path`.
 
-    `name` is the public function whose arguments these are.
+    `name` is the public function whose arguments these are. `lyndon`: see the op.
     """
     if correction is None:
         (path,), restore = check.arrays(name, path=path)
@@ -202,11 +203,13 @@ def compute(
     scalar_term = check.flag(name, "scalar_term", scalar_term)
     stream = check.flag(name, "stream", stream)
     n_jobs = check.n_jobs(name, n_jobs)
+    _length(name, path.shape[-1], degree, time_aug, lead_lag)
     flags = (time_aug, lead_lag, end_time, n_jobs)
     if stream or _is_given(correction):
         walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
         return coefficients.sig_coef(*walked), restore
-    return ops.sig(path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs), restore
+    attrs = degree, time_aug, lead_lag, end_time, scalar_term, lyndon, n_jobs
+    return ops.sig(path, *attrs), restore
 
 
 #: Words of streams and corrections: tables of about 300 bytes for each are made of them.
@@ -347,6 +350,7 @@ def compute_gradient(
     correction: Any,
     stream: Any,
     n_jobs: Any,
+    lyndon: bool = False,
 ) -> tuple[Any, Callable[[Any], Any]]:
     """What `sig_backprop` returns, as `compute` does it."""
     optional = {"sig": sig, "correction": correction}
@@ -371,10 +375,8 @@ def compute_gradient(
         walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
         gradient = coefficients.sig_coef_vjp(sig_derivs, *walked)
         return contiguous(gradient[..., :dimension]), restore
-    gradient = ops.sig_vjp(
-        sig_derivs, path, degree, time_aug, lead_lag, end_time, scalar_term, n_jobs
-    )
-    return gradient, restore
+    attrs = degree, time_aug, lead_lag, end_time, scalar_term, lyndon, n_jobs
+    return ops.sig_vjp(sig_derivs, path, *attrs), restore
 
 
 @documented

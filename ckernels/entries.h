@@ -4,15 +4,15 @@
 /* clang-format off */
 AS_ENTRY(sig,
     (const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 degree, i64 time_aug,
-     i64 lead_lag, double end_time, i64 scalar_term, int threads, i64 *control),
+     i64 lead_lag, double end_time, i64 scalar_term, i64 lyndon, int threads, i64 *control),
     (path, out, batch, length, dimension, degree, time_aug, lead_lag, end_time, scalar_term,
-     threads, control))
+     lyndon, threads, control))
 AS_ENTRY(sig_vjp,
     (const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
-     i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, int threads,
-     i64 *control),
+     i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term, i64 lyndon,
+     int threads, i64 *control),
     (grad, path, out, batch, length, dimension, degree, time_aug, lead_lag, end_time, scalar_term,
-     threads, control))
+     lyndon, threads, control))
 AS_ENTRY(transform_path,
     (const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension, i64 time_aug, i64 lead_lag,
      double end_time, int threads, i64 *control),
@@ -106,3 +106,17 @@ AS_ENTRY(sparse,
     (const REAL *in, REAL *out, i64 batch, i64 rows, i64 columns, i64 table, int threads,
      i64 *control),
     (in, out, batch, rows, columns, table, threads, control))
+AS_ENTRY(lie_log,
+    (const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words, i64 solve, i64 dimension,
+     i64 degree, i64 method, int threads, i64 *control),
+    (tensor, out, batch, count, words, solve, dimension, degree, method, threads, control))
+AS_ENTRY(lie_log_vjp,
+    (const REAL *grad, const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words, i64 solve,
+     i64 dimension, i64 degree, i64 method, int threads, i64 *control),
+    (grad, tensor, out, batch, count, words, solve, dimension, degree, method, threads, control))
+AS_ENTRY(lie_combine,
+    (const REAL *left, const REAL *right, REAL *out, i64 batch, i64 count, i64 words, i64 solve,
+     i64 expand, i64 right_row, i64 structure, i64 dimension, i64 degree, int threads,
+     i64 *control),
+    (left, right, out, batch, count, words, solve, expand, right_row, structure, dimension, degree,
+     threads, control))

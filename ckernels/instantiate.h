@@ -16,3 +16,4 @@
 #include "pde_polynomial.inc.c"
 #include "sig_kernel.inc.c"
 #include "sparse.inc.c"
+#include "lie.inc.c"

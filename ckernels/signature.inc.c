@@ -241,7 +241,7 @@ static int AS_T(walk_signatures)(const SIG_PLAN *p, const REAL *path, REAL *out,
 
 int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
                        i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
-                       int threads, i64 *control)
+                       i64 lyndon, int threads, i64 *control)
 {
     SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
@@ -253,6 +253,7 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
         status = AS_T(degree2)(&plan, NULL, path, out, control);
     else {
         AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);
+        plan.lyndon = lyndon && degree > 2 && AS_T(walks_lyndon)(&plan);
         status = AS_T(walk_signatures)(&plan, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;

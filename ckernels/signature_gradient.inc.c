@@ -109,16 +109,18 @@ AS_INLINE void AS_T(product_adjoint_block)(const VEC *restrict node, VEC *restri
     }
 }
 
+/* All letters from .. to. */
 AS_INLINE void AS_T(product_adjoint)(SIG_BACKWARD *back, const VEC *node, VEC *node_bar,
-                                     const int P, const VEC *grad, const int shared)
+                                     const int P, const VEC *grad, i64 from, i64 to,
+                                     const int shared)
 {
     const SIG_TREE *tree = &back->tree;
     const i64 channels = tree->plan->channels, steps = tree->steps;
     const int wide = AS_MANY_VECTORS ? 8 : (P > 2 ? 2 : 4);
     for (int c = 0; c < tree->classes; ++c) {
         const SIG_LETTERS when = tree->letters[c];
-        const i64 end = when.first + when.count;
-        i64 b = when.first;
+        const i64 end = as_least(when.first + when.count, to);
+        i64 b = as_most(when.first, from);
 #define AS_BLOCK(B)                                                                                \
     for (; b + (B) <= end; b += (B))                                                               \
     AS_T(product_adjoint_block)(node, node_bar, P, AS_T(from_letter)(tree->increments, b, shared), \
@@ -134,12 +136,13 @@ AS_INLINE void AS_T(product_adjoint)(SIG_BACKWARD *back, const VEC *node, VEC *n
     }
 }
 
-/* P children, from letter a on, of the node at level degree - 2, and the words below them. */
+/* P children, from letter a on, of the node at level top - 2, and the words below them that end
+ * with letter `from` or a later one. */
 AS_INLINE void AS_T(children_adjoint)(SIG_BACKWARD *back, const VEC *restrict h1,
                                       const VEC *restrict h2, VEC *restrict h1_bar,
                                       VEC *restrict h2_bar, i64 a, const int P,
                                       const VEC *restrict end1, VEC *restrict bar1, const VEC *bar2,
-                                      const int shared)
+                                      i64 from, const int shared)
 {
     const SIG_TREE *tree = &back->tree;
     const i64 channels = tree->plan->channels;
@@ -162,7 +165,7 @@ AS_INLINE void AS_T(children_adjoint)(SIG_BACKWARD *back, const VEC *restrict h1
             child_bar[t * P + p] = (VEC){0};
         }
     }
-    AS_T(product_adjoint)(back, child, child_bar, P, bar2 + a * channels, shared);
+    AS_T(product_adjoint)(back, child, child_bar, P, bar2 + a * channels, from, channels, shared);
     for (i64 t = tree->steps - 1; t >= 0; --t) {
         VEC sum1 = h1_bar[t], sum2 = h2_bar[t];
         AS_UNROLL for (int p = 0; p < P; ++p)
@@ -180,7 +183,9 @@ AS_INLINE void AS_T(children_adjoint)(SIG_BACKWARD *back, const VEC *restrict h1
     AS_UNROLL for (int p = 0; p < P; ++p) bar1[a + p] = bar[p];
 }
 
-AS_INLINE void AS_T(last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int shared)
+/* Children of the node from letter `first` on, and their words from letter `from` on. */
+AS_INLINE void AS_T(last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 first, i64 from,
+                                      const int shared)
 {
     const SIG_TREE *tree = &back->tree;
     const SIG_PLAN *p = tree->plan;
@@ -190,10 +195,10 @@ AS_INLINE void AS_T(last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, c
     const VEC *end1 = back->end + offset[1] + node * p->channels;
     VEC *bar1 = back->scratch->adjoint + offset[1] + node * p->channels;
     const VEC *bar2 = back->scratch->adjoint + offset[2] + node * p->power[2];
-    i64 a = 0;
+    i64 a = first;
 #define AS_CHILDREN(P)                                                                             \
     for (; a + (P) <= p->channels; a += (P))                                                       \
-    AS_T(children_adjoint)(back, h1, h2, h1_bar, h2_bar, a, P, end1, bar1, bar2, shared)
+    AS_T(children_adjoint)(back, h1, h2, h1_bar, h2_bar, a, P, end1, bar1, bar2, from, shared)
     if (AS_MANY_VECTORS)
         AS_CHILDREN(3);
     AS_CHILDREN(2);
@@ -203,12 +208,12 @@ AS_INLINE void AS_T(last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, c
 
 static void AS_T(last_two_adjoint_any)(SIG_BACKWARD *back, i64 level, i64 node)
 {
-    AS_T(last_two_adjoint)(back, level, node, 0);
+    AS_T(last_two_adjoint)(back, level, node, 0, 0, 0);
 }
 
 static void AS_T(last_two_adjoint_shared)(SIG_BACKWARD *back, i64 level, i64 node)
 {
-    AS_T(last_two_adjoint)(back, level, node, 1);
+    AS_T(last_two_adjoint)(back, level, node, 0, 0, 1);
 }
 
 /* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
@@ -388,15 +393,14 @@ AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64
                                back->inverse,
                                back->tree.plan->chunk,
                                back->tree.steps};
-    return AS_T(retreat_arrays)(&arrays, back->tree.plan->degree - level - 1, move, stride,
-                                move_bar, stride_bar, NULL, 0, bar, shared);
+    return AS_T(retreat_arrays)(&arrays, back->tree.top - level - 1, move, stride, move_bar,
+                                stride_bar, NULL, 0, bar, shared);
 }
 
 static void AS_T(clear_horner_bar)(SIG_BACKWARD *back, i64 level)
 {
-    const SIG_PLAN *p = back->tree.plan;
     memset(AS_T(horner_bar)(back, level, 1), 0,
-           sizeof(VEC) * (size_t)((p->degree - level) * p->chunk));
+           sizeof(VEC) * (size_t)((back->tree.top - level) * back->tree.plan->chunk));
 }
 
 static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
@@ -404,7 +408,7 @@ static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
     SIG_TREE *tree = &back->tree;
     const SIG_PLAN *p = tree->plan;
     const i64 d = p->channels, first = p->offset[level - tree->root + 1] + node * d;
-    if (p->degree - level == 2) {
+    if (tree->top - level == 2) {
         back->last_two(back, level, node);
         return;
     }
@@ -421,6 +425,42 @@ static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
         AS_T(walk_back)(back, level + 1, node * d + a);
         *bar = shared ? AS_T(retreat)(back, level, move, d, zbar, d, *bar, 1)
                       : AS_T(retreat)(back, level, move, d, zbar, d, *bar, 0);
+    }
+}
+
+/* The same where gradients at the last level are those of Lyndon words: as in walk_lyndon. */
+static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 *word, i64 period)
+{
+    SIG_TREE *tree = &back->tree;
+    const SIG_PLAN *p = tree->plan;
+    const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
+    const i64 at = p->offset[level + 1] + node * d;
+    VEC *bar = back->scratch->adjoint + at;
+    if (left == 2) {
+        const i64 first = word[0] + 1 < d ? least : d;
+        AS_T(product_adjoint)(back, AS_T(horner)(tree, level, 1), AS_T(horner_bar)(back, level, 1),
+                              1, bar, 0, first, 0);
+        AS_T(last_two_adjoint)(back, level, node, first, word[0] + 1, 0);
+        return;
+    }
+    for (i64 a = 0; a < d; ++a) {
+        const i64 child = node * d + a;
+        tree->top -= a < least;
+        const void *move = AS_T(from_letter)(tree->increments, a, 0);
+        AS_T(advance_child)(tree, level, move, d, tree->sig[at + a], 0);
+        AS_T(clear_horner_bar)(back, level + 1);
+        word[level] = a;
+        if (a >= least)
+            AS_T(walk_back_lyndon)(back, level + 1, child, word,
+                                   level && a == least ? period : level + 1);
+        else if (left > 3)
+            AS_T(walk_back)(back, level + 1, child);
+        else
+            AS_T(product_adjoint)(
+                back, AS_T(horner)(tree, level + 1, 1), AS_T(horner_bar)(back, level + 1, 1), 1,
+                back->scratch->adjoint + p->offset[level + 2] + child * d, 0, d, 0);
+        bar[a] = AS_T(retreat)(back, level, move, d, back->scratch->zbar + a, d, bar[a], 0);
+        tree->top += a < least;
     }
 }
 
@@ -456,11 +496,15 @@ static void AS_T(chunk_back)(SIG_BACKWARD *back, SIG_CHAIN *chain, const SIG_VJP
         chain->sig = scratch->chain;
         AS_T(walk_chain)(&back->tree, chain);
     }
-    if (p->levels > 1)
+    i64 word[AS_MAX_DEGREE];
+    if (p->lyndon)
+        AS_T(walk_back_lyndon)(back, 0, 0, word, 0);
+    else if (p->levels > 1)
         AS_T(walk_back)(back, p->prefix_length, 0);
     else
         AS_T(product_adjoint)(back, AS_T(horner)(&back->tree, p->prefix_length, 1),
-                              AS_T(horner_bar)(back, p->prefix_length, 1), 1, scratch->adjoint, 1);
+                              AS_T(horner_bar)(back, p->prefix_length, 1), 1, scratch->adjoint, 0,
+                              p->channels, 1);
     AS_T(chain_back)(back, chain);
 }
 
@@ -939,7 +983,7 @@ static void AS_T(vjp_of_displacement)(const SIG_PLAN *p, const REAL *grad, const
 
 int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 batch, i64 length,
                            i64 dimension, i64 degree, i64 time_aug, i64 lead_lag, double end_time,
-                           i64 scalar_term, int threads, i64 *control)
+                           i64 scalar_term, i64 lyndon, int threads, i64 *control)
 {
     SIG_PLAN plan;
     AS_T(describe)(&plan, batch, length, dimension, degree, time_aug, lead_lag, end_time,
@@ -952,6 +996,7 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
     else {
         const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
         AS_T(plan_lanes)(&plan, 16 << 10, lower, 0);
+        plan.lyndon = lyndon && AS_T(walks_lyndon)(&plan);
         status = AS_T(walk_gradients)(&plan, grad, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;

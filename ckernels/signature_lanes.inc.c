@@ -86,6 +86,7 @@ typedef struct {
     double time_step;
     i64 channels, degree, words;  /* of the augmented paths and their signatures */
     i64 scalar_term, row;         /* row: words + scalar_term */
+    int lyndon;                   /* of the last level, Lyndon words are enough */
     i64 raw_steps, steps_per_raw; /* steps of the path as given; augmented steps in each */
     i64 stretches;                /* path lanes: per path */
     i64 prefix_length, prefixes;  /* prefix lanes: letters, and how many words that makes */
@@ -241,6 +242,7 @@ static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i6
                            i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                            int threads)
 {
+    p->lyndon = 0;
     const i64 points = AS_T(as_points)(length, lead_lag != 0);
     p->batch = batch;
     p->length = length;

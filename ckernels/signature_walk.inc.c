@@ -97,16 +97,16 @@ AS_INLINE void AS_T(product_block)(const VEC *restrict h, const int P, const voi
     }
 }
 
-/* The product for all letters: S of the children of P nodes, whose rows are `sig`. */
-AS_INLINE void AS_T(product)(const SIG_TREE *tree, const VEC *h, const int P, VEC *sig,
-                             const int shared)
+/* The product for letters from .. to: S of the children of P nodes, whose rows are `sig`. */
+AS_INLINE void AS_T(product)(const SIG_TREE *tree, const VEC *h, const int P, VEC *sig, i64 from,
+                             i64 to, const int shared)
 {
     const i64 channels = tree->plan->channels, steps = tree->steps;
     const int wide = AS_MANY_VECTORS ? (P > 2 ? 8 : P > 1 ? 12 : 24) : (P > 2 ? 3 : P > 1 ? 4 : 8);
     for (int c = 0; c < tree->classes; ++c) {
         const SIG_LETTERS when = tree->letters[c];
-        const i64 end = when.first + when.count;
-        i64 b = when.first;
+        const i64 end = as_least(when.first + when.count, to);
+        i64 b = as_most(when.first, from);
 #define AS_BLOCK(B)                                                                                \
     for (; b + (B) <= end; b += (B))                                                               \
     AS_T(product_block)(h, P, AS_T(from_letter)(tree->increments, b, shared), channels, when,      \
@@ -124,10 +124,11 @@ AS_INLINE void AS_T(product)(const SIG_TREE *tree, const VEC *h, const int P, VE
     }
 }
 
-/* P children of a node at level top - 2, from letter a on, and the words below them. */
+/* P children of a node at level top - 2, from letter a on, and the words below them that end with
+ * letter `from` or a later one. */
 AS_INLINE void AS_T(children_and_product)(SIG_TREE *tree, const VEC *restrict h1,
                                           const VEC *restrict h2, i64 a, const int P, VEC *sig1,
-                                          VEC *sig2, const int shared)
+                                          VEC *sig2, i64 from, const int shared)
 {
     const i64 channels = tree->plan->channels;
     const void *z = AS_T(from_letter)(tree->increments, a, shared);
@@ -143,32 +144,34 @@ AS_INLINE void AS_T(children_and_product)(SIG_TREE *tree, const VEC *restrict h1
         }
     }
     AS_UNROLL for (int p = 0; p < P; ++p) sig1[a + p] = s[p];
-    AS_T(product)(tree, child, P, sig2 + a * channels, shared);
+    AS_T(product)(tree, child, P, sig2 + a * channels, from, channels, shared);
 }
 
-AS_INLINE void AS_T(last_two_levels)(SIG_TREE *tree, i64 level, i64 node, const int shared)
+/* Children of the node from letter `first` on, and their words from letter `from` on. */
+AS_INLINE void AS_T(last_two_levels)(SIG_TREE *tree, i64 level, i64 node, i64 first, i64 from,
+                                     const int shared)
 {
     const SIG_PLAN *p = tree->plan;
     const VEC *h1 = AS_T(horner)(tree, level, 1), *h2 = AS_T(horner)(tree, level, 2);
     VEC *sig1 = tree->sig + p->offset[level - tree->root + 1] + node * p->channels;
     VEC *sig2 = tree->sig + p->offset[level - tree->root + 2] + node * p->power[2];
-    i64 a = 0;
+    i64 a = first;
     for (; a + 3 <= p->channels; a += 3)
-        AS_T(children_and_product)(tree, h1, h2, a, 3, sig1, sig2, shared);
+        AS_T(children_and_product)(tree, h1, h2, a, 3, sig1, sig2, from, shared);
     for (; a + 2 <= p->channels; a += 2)
-        AS_T(children_and_product)(tree, h1, h2, a, 2, sig1, sig2, shared);
+        AS_T(children_and_product)(tree, h1, h2, a, 2, sig1, sig2, from, shared);
     for (; a < p->channels; ++a)
-        AS_T(children_and_product)(tree, h1, h2, a, 1, sig1, sig2, shared);
+        AS_T(children_and_product)(tree, h1, h2, a, 1, sig1, sig2, from, shared);
 }
 
 static void AS_T(last_two_any)(SIG_TREE *tree, i64 level, i64 node)
 {
-    AS_T(last_two_levels)(tree, level, node, 0);
+    AS_T(last_two_levels)(tree, level, node, 0, 0, 0);
 }
 
 static void AS_T(last_two_shared)(SIG_TREE *tree, i64 level, i64 node)
 {
-    AS_T(last_two_levels)(tree, level, node, 1);
+    AS_T(last_two_levels)(tree, level, node, 0, 0, 1);
 }
 
 /* ---- Given dimension, path lanes ----------------------------------------------------------- */
@@ -358,15 +361,61 @@ static void AS_T(walk_node)(SIG_TREE *tree, i64 level, i64 node)
     }
 }
 
+/* The same where Lyndon words of the last level are enough. The node, a word, begins one: with the
+ * period q of that word (the least for which letters q apart are the same), it goes on with letter
+ * `least` = word[level - q], which keeps the period, or with a greater one, after which the whole
+ * word is the period; a word that ends so is a Lyndon word. What goes on with a smaller letter
+ * begins none, and is walked to the level before the last. Lyndon words of several letters end with
+ * a letter greater than their first one; a few words more than these are made.
+ * Reference: J.-P. Duval, Theor. Comput. Sci. 60 (1988), 255-283. */
+static void AS_T(walk_lyndon)(SIG_TREE *tree, i64 level, i64 node, i64 *word, i64 period)
+{
+    const SIG_PLAN *p = tree->plan;
+    const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
+    VEC *sig = tree->sig + p->offset[level + 1] + node * d;
+    if (left == 2) {
+        const i64 first = word[0] + 1 < d ? least : d;
+        AS_T(product)(tree, AS_T(horner)(tree, level, 1), 1, sig, 0, first, 0);
+        AS_T(last_two_levels)(tree, level, node, first, word[0] + 1, 0);
+        return;
+    }
+    for (i64 a = 0; a < d; ++a) {
+        const i64 child = node * d + a;
+        tree->top -= a < least;
+        const void *move = AS_T(from_letter)(tree->increments, a, 0);
+        sig[a] = AS_T(advance_child)(tree, level, move, d, sig[a], 0);
+        word[level] = a;
+        if (a >= least)
+            AS_T(walk_lyndon)(tree, level + 1, child, word,
+                              level && a == least ? period : level + 1);
+        else if (left > 3)
+            AS_T(walk_node)(tree, level + 1, child);
+        else
+            AS_T(product)(tree, AS_T(horner)(tree, level + 1, 1), 1,
+                          tree->sig + p->offset[level + 2] + child * d, 0, d, 0);
+        tree->top += a < least;
+    }
+}
+
+/* Whether that is worth it: small alphabets have their own code for the last levels. */
+static int AS_T(walks_lyndon)(const SIG_PLAN *p)
+{
+    return !p->prefix_length && (p->channels > 4 || (p->channels > 2 && p->degree > 3));
+}
+
 /* Advances the tree by the chunk; h_m at the root are given. */
 static void AS_T(walk)(SIG_TREE *tree)
 {
-    if (tree->top - tree->root > 1)
+    const i64 d = tree->plan->channels;
+    i64 word[AS_MAX_DEGREE];
+    if (tree->plan->lyndon && tree->top == tree->plan->degree)
+        AS_T(walk_lyndon)(tree, 0, 0, word, 0);
+    else if (tree->top - tree->root > 1)
         AS_T(walk_node)(tree, tree->root, 0);
     else if (tree->plan->prefix_length)
-        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 1);
+        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 0, d, 1);
     else
-        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 0);
+        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 0, d, 0);
 }
 
 /* ---- Prefixes ------------------------------------------------------------------------------ */

@@ -13,6 +13,7 @@ import pytest
 
 import arraysig
 from arraysig._core import lie
+from arraysig._ops import lie as ops
 
 from . import reference
 from .backends import Backend
@@ -224,18 +225,100 @@ def test_baker_campbell_hausdorff() -> None:
         assert number == pytest.approx(float(expected.get(text, 0)), abs=1e-15), text
 
 
-def test_combine_and_join_are_those_of_paths(xp: Backend, rng: np.random.Generator) -> None:
-    path = xp.array(rng.normal(size=(3, 9, 2)))
-    whole = arraysig.log_sig(path, 5, method=2)
-    first, second = (arraysig.log_sig(p, 5, method=2) for p in (path[:, :5], path[:, 4:]))
-    np.testing.assert_allclose(
-        xp.numpy(arraysig.log_sig_combine(first, second, 2, 5)), xp.numpy(whole), atol=1e-10
-    )
-    before = arraysig.log_sig(path[:, :8], 5, method=2)
+# In batches of one, where rows go one at a time, and of many, where they go together.
+@pytest.mark.parametrize("batch", [1, 19])
+@pytest.mark.parametrize("size", [(1, 3), (2, 1), (2, 2), (3, 3), (4, 4), (3, 5), (2, 7)])
+def test_combine_and_join_are_those_of_paths(
+    size: tuple[int, int], batch: int, xp: Backend, rng: np.random.Generator
+) -> None:
+    path = xp.array(rng.normal(size=(batch, 9, size[0])) / 2)
+
+    def coordinates(of: Any) -> Any:
+        return arraysig.log_sig(of, size[1], method=2)
+
+    whole = xp.numpy(coordinates(path))
+    first, second = coordinates(path[:, :5]), coordinates(path[:, 4:])
+    both = xp.numpy(arraysig.log_sig_combine(first, second, *size))
+    np.testing.assert_allclose(both, whole, atol=1e-11)
     step = path[:, 8] - path[:, 7]
-    np.testing.assert_allclose(
-        xp.numpy(arraysig.log_sig_join(before, step, 2, 5)), xp.numpy(whole), atol=1e-10
-    )
+    joined = xp.numpy(arraysig.log_sig_join(coordinates(path[:, :8]), step, *size))
+    np.testing.assert_allclose(joined, whole, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [(1, 4), (2, 4), (4, 3), (3, 4), (5, 2)])
+def test_structure_constants(size: tuple[int, int]) -> None:
+    basis = dense(lie.key(lie.EXPAND, *size)).T.astype(float)  # a row for each bracket
+    solve = dense(lie.key(lie.COORDINATES, *size))
+    lengths = [len(word) for word in arraysig.lyndon_words(*size)]
+    table = lie.structure(*size)
+    assert table is not None
+    numbers = iter(table.array.tolist())
+    got = np.zeros((len(lengths), len(lengths), len(lengths)))
+    for a, b in ((1, 1), (1, 2), (1, 3), (2, 2)):
+        for k in [k for k, length in enumerate(lengths) if length == a + b]:
+            plus, minus = next(numbers), next(numbers)
+            for sign in [1] * plus + [-1] * minus:
+                i, j = next(numbers), next(numbers)
+                assert (lengths[i], lengths[j]) == (a, b)
+                got[i, j, k] += sign
+    assert next(numbers, None) is None
+    for i, j in itertools.combinations(range(len(lengths)), 2):
+        x, y = (reference.levels_of(basis[n], *size, 0) for n in (i, j))
+        levels = zip(reference.product(x, y), reference.product(y, x), strict=True)
+        bracket = np.concatenate([np.ravel(left - right) for left, right in levels][1:])
+        np.testing.assert_array_equal(got[i, j], solve @ bracket)
+
+
+def test_large_structures_are_left_alone() -> None:
+    assert lie.structure(2, 5) is None
+    assert lie.structure(30, 3) is None
+    assert lie.structure(200, 4) is None
+
+
+@pytest.mark.parametrize("batch", [1, 19])
+@pytest.mark.parametrize("size", [(1, 3), (2, 1), (2, 5), (3, 3), (5, 3)])
+def test_gradients_of_many_and_of_one(
+    size: tuple[int, int], batch: int, rng: np.random.Generator
+) -> None:
+    tensors = rng.normal(size=(batch, arraysig.sig_length(*size)))
+    for method in (0, 1, 2):
+        logs = arraysig.sig_to_log_sig(tensors, *size, method=method)
+        expected = [
+            reference.from_tensor(reference.logarithm(t, *size), *size, method) for t in tensors
+        ]
+        np.testing.assert_allclose(logs, expected, atol=1e-11)
+        derivs, change = rng.normal(size=logs.shape), rng.normal(size=tensors.shape)
+        gradient = arraysig.sig_to_log_sig_backprop(tensors, derivs, *size, method=method)
+        step = 1e-5
+        ends = [
+            arraysig.sig_to_log_sig(tensors + sign * step * change, *size, method=method)
+            for sign in (1, -1)
+        ]
+        slope = ((ends[0] - ends[1]) * derivs).sum(-1) / (2 * step)
+        np.testing.assert_allclose((gradient * change).sum(-1), slope, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("flags", [{}, {"time_aug": True}, {"lead_lag": True}], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(19, 30, 5, 3), (3, 40, 7, 3), (40, 20, 3, 4), (33, 9, 4, 5), (1, 700, 3, 5), (20, 5, 8, 3)],
+)
+def test_walks_over_lyndon_words(
+    shape: tuple[int, int, int, int], flags: dict[str, bool], rng: np.random.Generator
+) -> None:
+    *path_shape, degree = shape
+    path = np.cumsum(rng.normal(size=path_shape), axis=1) / np.sqrt(path_shape[1])
+    whole = arraysig.sig(path, degree, **flags)
+    options = {"method": 1, "n_jobs": 2, **flags}
+    got = arraysig.log_sig(path, degree, **options)
+    channels = path_shape[2] * (1 + flags.get("lead_lag", False)) + flags.get("time_aug", False)
+    expected = arraysig.sig_to_log_sig(whole, channels, degree)
+    np.testing.assert_allclose(got, expected, atol=1e-12 * np.abs(whole).max())
+    derivs = rng.normal(size=got.shape)
+    of_sig = arraysig.sig_to_log_sig_backprop(whole, derivs, channels, degree)
+    gradient = arraysig.log_sig_backprop(path, derivs, degree, **options)
+    expected = arraysig.sig_backprop(path, None, of_sig, degree, **flags)
+    np.testing.assert_allclose(gradient, expected, atol=1e-12 * np.abs(expected).max())
 
 
 def test_scalar_terms(xp: Backend, rng: np.random.Generator) -> None:
@@ -260,6 +343,32 @@ def test_scalar_terms(xp: Backend, rng: np.random.Generator) -> None:
         )
         assert not xp.numpy(grad)[:, 0].any()
         np.testing.assert_allclose(xp.numpy(grad)[:, 1:], xp.numpy(plain))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 2), (4, 3), (3, 5), (2, 10)])
+def test_last_level_is_read_at_lyndon_words_only(
+    size: tuple[int, int], xp: Backend, rng: np.random.Generator
+) -> None:
+    tensors = rng.normal(size=(2, arraysig.sig_length(*size)))
+    last = tensors.shape[1] - size[0] ** size[1]
+    positions = lie._positions(*size)
+    elsewhere = np.setdiff1d(np.arange(last, tensors.shape[1]), positions)
+    spoilt, without = tensors.copy(), tensors.copy()
+    spoilt[:, elsewhere] = np.nan
+    without[:, last:] = np.nan
+    every = xp.numpy(ops.log(xp.array(tensors), *size, 0, 1))
+    solve = dense(lie.key(lie.SOLVE, *size))
+    for method, matrix in ((1, np.eye(len(solve))), (2, solve)):
+        got = xp.numpy(ops.log(xp.array(spoilt), *size, method, 1))
+        expected = every[:, positions] @ matrix.T
+        np.testing.assert_allclose(got, expected, atol=1e-13 * np.abs(expected).max())
+        grad = rng.normal(size=got.shape)
+        got = xp.numpy(ops.log_vjp(xp.array(grad), xp.array(without), *size, method, 1))
+        bar = np.zeros(tensors.shape)
+        bar[:, positions] = grad @ matrix
+        expected = xp.numpy(ops.log_vjp(xp.array(bar), xp.array(tensors), *size, 0, 1))
+        np.testing.assert_allclose(got, expected, atol=1e-13 * np.abs(expected).max())
+        assert not got[:, elsewhere].any()
 
 
 @pytest.mark.parametrize("flags", [{}, {"lead_lag": True}, {"time_aug": True}], ids=str)

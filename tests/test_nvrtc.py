@@ -69,7 +69,7 @@ def _signatures() -> Iterator[tuple[str, Case]]:
         if words > 10**4 and batch * length > 1000:  # the same sources, very many launches
             continue
         path = (batch, length, dimension)
-        attrs = (degree, time, lead_lag, 1.0, False, 1)
+        attrs = (degree, time, lead_lag, 1.0, False, False, 1)
         yield "sig", Case((path,), attrs)
         plan = OPS["sig"].plan(path, *attrs)
         yield "sig_vjp", Case((plan.outs[0].shape, path), attrs)
@@ -92,8 +92,17 @@ def _tensors() -> Iterator[tuple[str, Case]]:
             yield "sig_join_vjp_segment", Case((shape, shape, segment), attrs)
 
 
-def _changes_of_basis() -> Iterator[tuple[str, Case]]:
+def _lie_elements() -> Iterator[tuple[str, Case]]:
     yield "sparse", Case(((3, 14),), ((1, 2, 3, 0), 1))
+    for (d, degree), batch in itertools.product(
+        ((1, 3), (2, 2), (2, 10), (5, 4), (33, 2)), (1, 4096)
+    ):
+        tensor = (batch, tensor_length(d, degree))
+        for method in (0, 1, 2):
+            yield from _and_gradient("lie_log", Case((tensor,), (d, degree, method, 1)))
+        row = OPS["lie_log"].plan(tensor, d, degree, 2, 1).outs[0].shape
+        for right in (row, (batch, d)):
+            yield "lie_combine", Case((row, right), (d, degree, 1))
 
 
 def _coefficients() -> Iterator[tuple[str, Case]]:
@@ -153,7 +162,7 @@ def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
     for name, case in itertools.chain(
-        _transforms(), _signatures(), _tensors(), _changes_of_basis(), _coefficients(), _kernels()
+        _transforms(), _signatures(), _tensors(), _lie_elements(), _coefficients(), _kernels()
     ):
         cases.setdefault(name, []).append(case)
     return cases

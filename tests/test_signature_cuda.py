@@ -69,7 +69,7 @@ class Case(NamedTuple):
 
     @property
     def attrs(self) -> tuple[Any, ...]:
-        flags = (self.time_aug, self.lead_lag, END_TIME, self.scalar_term)
+        flags = (self.time_aug, self.lead_lag, END_TIME, self.scalar_term, False)
         return (self.degree, *flags, 1)
 
     @property

@@ -206,8 +206,11 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
 
 
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "sig": lambda a: (a(2, 5, 3), 3, True, True, 1.5, True, 1),
-    "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, 1),
+    "lie_combine": lambda a: (a(2, 14), a(2, 14), 3, 3, 1),
+    "lie_log": lambda a: (a(2, 39), 3, 3, 2, 1),
+    "lie_log_vjp": lambda a: (a(2, 14), a(2, 39), 3, 3, 1, 1),
+    "sig": lambda a: (a(2, 5, 3), 3, True, True, 1.5, True, False, 1),
+    "sig_vjp": lambda a: (a(2, 13), a(2, 5, 3), 2, False, False, 1.0, True, False, 1),
     "sig_coef": lambda a: (a(2, 5, 3), [2, 0, 1, 1, 2, 0], True, True, True, 1.5, 1),
     "sig_coef_vjp": lambda a: (a(2, 2), a(2, 5, 3), [2, 0, 1, 0], False, False, True, 1.0, 1),
     "sig_kernel": lambda a: (
@@ -359,7 +362,7 @@ def test_raw_operators_refuse_what_they_would_detach(torch_xp: Backend) -> None:
     x = torch_xp.array(np.ones((4, 2)))
     expected = arraysig.sig(x, 2)
     raw = torch.ops.arraysig.sig
-    args = (2, False, False, 1.0, False, 1)
+    args = (2, False, False, 1.0, False, False, 1)
     torch.testing.assert_close(raw(x, *args), expected)
     leaf = x.clone().requires_grad_()
     with pytest.raises(NotImplementedError, match="arraysig: sig has no derivative"):

@@ -7,7 +7,6 @@ polls the first and gives up when it is not 0, and counts finished units of work
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -98,18 +97,31 @@ def threads(n_jobs: int) -> int:
 
 
 def run(
-    op: Op, plan: Plan, ins: Sequence[Any], outs: Sequence[Any], attrs: Sequence[Any], dtype: str
+    op: Op,
+    plan: Plan,
+    ins: Sequence[Any],
+    outs: Sequence[Any],
+    attrs: Sequence[Any],
+    dtype: str,
+    memo: list[Any],
 ) -> None:
-    """Run the C function of `op` over contiguous arrays in host memory."""
-    pointer, view, suffix = _TYPES[dtype]
+    """Run the C function of `op` over contiguous arrays in host memory.
+
+    `memo` is that of the plan: function, numbers and types are found once.
+    """
+    if not memo:
+        pointer, view, suffix = _TYPES[dtype]
+        # lists of integers reach C through plan.ints
+        numbers = [*plan.ints, *[a for a in attrs[:-1] if type(a) is not tuple]]
+        memo[:] = getattr(lib, f"as_{op.name}_{suffix}"), numbers, pointer, view
+    function, numbers, pointer, view = memo
     arguments = [
         ffi.from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
         for a in (*ins, *outs)
     ]
-    # lists of integers reach C through plan.ints
-    numbers = [a for a in attrs[:-1] if type(a) is not tuple]
-    arguments += [*plan.ints, *numbers, threads(attrs[-1])]
-    function = _function(f"as_{op.name}_{suffix}")
+    n_jobs = attrs[-1]
+    arguments += numbers
+    arguments.append(1 if n_jobs == 1 else threads(n_jobs))
     bar = progress.current()
     if plan.work < INTERRUPTIBLE_WORK and not bar:
         status = function(*arguments, ffi.NULL)
@@ -117,12 +129,6 @@ def run(
         status = _interruptibly(function, arguments, bar)
     if status == _OUT_OF_MEMORY:
         raise MemoryError(f"{op.function}: no memory for scratch space")
-
-
-@functools.cache
-def _function(name: str) -> Callable[..., int]:
-    function: Callable[..., int] = getattr(lib, name)
-    return function
 
 
 def _interruptibly(

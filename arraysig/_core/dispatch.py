@@ -65,7 +65,7 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
 
 def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, dtype: str) -> Any:
     """Allocate the outputs and run: `ins` are C-contiguous, of one dtype, on one device."""
-    plan, specs, size = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype)
+    plan, specs, size, memo = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype)
     if size > memory.available:
         raise MemoryError(
             f"{op.function}: a result of shape {' and '.join(str(s) for s, _ in specs)} takes "
@@ -74,7 +74,7 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
     outs = [memory.empty(*spec) for spec in specs]
     if size:
         if memory.device is None and _emulated is None:
-            _on_host()(op, plan, ins, outs, attrs, dtype)
+            _on_host()(op, plan, ins, outs, attrs, dtype, memo)
         else:
             from . import cuda
 
@@ -85,11 +85,15 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
 @functools.lru_cache(4096)
 def planned(
     op: Op, shapes: tuple[Shape, ...], attrs: tuple[Any, ...], dtype: str
-) -> tuple[Plan, list[tuple[Shape, str]], int]:
-    """The plan of `op`, shape and dtype of each output, and the bytes of all outputs."""
+) -> tuple[Plan, list[tuple[Shape, str]], int, list[Any]]:
+    """The plan of `op`, shape and dtype of each output, and the bytes of all outputs.
+
+    The list is empty at first; it is for what a backend wants to keep for further calls.
+    """
     plan = op.plan(*shapes, *attrs)
     specs = [(spec.shape, spec.dtype or dtype) for spec in plan.outs]
-    return plan, specs, sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in specs)
+    size = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in specs)
+    return plan, specs, size, []
 
 
 @functools.cache

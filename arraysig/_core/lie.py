@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Sequence
@@ -276,6 +277,63 @@ def matrix(of: Key) -> Sparse:
         return _matrix(of)
 
 
+#: Pairs of brackets up to which the products of all of them are worth a table.
+_MOST_PAIRS = 2**12
+
+
+def structure(channels: int, degree: int) -> Table | None:
+    """Structure constants of brackets of Lyndon words; None above degree 4, or for very many.
+
+    For brackets of words of lengths 1 and 1, then 1 and 2, 1 and 3, 2 and 2: of each word of the
+    sum of these lengths, in order, how many pairs i < j have [b_i, b_j] with its bracket, and how
+    many have it with a minus; then these pairs. They repeat where there are multiples.
+    """
+    if degree > 4:
+        return None
+    one, two, three = (channels**k // k for k in (1, 2, 3))  # about as many of each length
+    if [0, 0, one**2 // 2, one * two, one * three + two**2 // 2][degree] > _MOST_PAIRS:
+        return None
+    with _lock(channels, degree):
+        return _structure(channels, degree)
+
+
+@functools.lru_cache(16)
+def _structure(channels: int, degree: int) -> Table:
+    words = by_length(channels, degree)
+    lengths = np.array([len(word) for word in words])
+    position = {p: i for i, p in enumerate(_positions(channels, degree).tolist())}
+    before = [0, *itertools.accumulate(channels**k for k in range(1, degree + 1))]
+    polynomials: list[dict[int, int]] = [{} for _ in words]
+    brackets = _brackets(channels, degree)
+    for row, column, number in brackets.expansion.T.tolist():
+        polynomials[column][row - before[len(words[column]) - 1]] = number
+    columns: list[list[tuple[int, int]]] = [[] for _ in words]
+    for row, column, number in brackets.solution.T.tolist():
+        columns[column].append((row, number))
+    table: list[int] = []
+    for a, b in ((1, 1), (1, 2), (1, 3), (2, 2)):
+        if a + b > degree:
+            continue
+        terms: dict[int, tuple[list[int], list[int]]] = {
+            k: ([], []) for k in np.flatnonzero(lengths == a + b).tolist()
+        }
+        for i, j in itertools.product(np.flatnonzero(lengths == a), np.flatnonzero(lengths == b)):
+            if i >= j:
+                continue
+            found: dict[int, int] = {}
+            both = itertools.product(polynomials[i].items(), polynomials[j].items())
+            for (u, x), (v, y) in both:
+                for word, entry in ((u * channels**b + v, x * y), (v * channels**a + u, -x * y)):
+                    index = position.get(before[a + b - 1] + word)
+                    for row, number in [] if index is None else columns[index]:
+                        found[row] = found.get(row, 0) + entry * number
+            for k, number in found.items():
+                terms[k][number < 0].extend([int(i), int(j)] * abs(number))
+        for plus, minus in terms.values():
+            table += [len(plus) // 2, len(minus) // 2, *plus, *minus]
+    return Table(np.array(table, dtype=np.int64))
+
+
 def prepare(kinds: Sequence[int], channels: int, degree: int, use_disk: bool) -> OSError | None:
     """Make matrices and their transposes, with `use_disk` from what is in a file.
 
@@ -292,4 +350,5 @@ def prepare(kinds: Sequence[int], channels: int, degree: int, use_disk: bool) ->
 def forget() -> None:
     """Drop all tables that nobody uses."""
     _matrix.cache_clear()
+    _structure.cache_clear()
     _brackets.cache_clear()

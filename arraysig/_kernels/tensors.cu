@@ -13,44 +13,9 @@
  * The contractions are the adjoints of the product in its factors. One thread per number of the
  * output, but one block per tensor where others have to be made first.
  */
-#include "real.h"
-#include "words.h"
+#include "tensors.cuh"
 
 #define WORDS as_level(CHANNELS, DEGREE + 1)
-
-/* A word as level, first word of the level, and number within it. */
-struct Word {
-    int level;
-    i64 start, size, number;
-};
-
-AS_FN Word word_at(i64 index)
-{
-    Word w = {1, 0, CHANNELS, 0};
-    while (index >= w.start + w.size) {
-        w.start += w.size;
-        w.size *= CHANNELS;
-        w.level++;
-    }
-    w.number = index - w.start;
-    return w;
-}
-
-/* Sum over w = uv, neither empty, of left(u) right(v). */
-AS_FN REAL split_sum(const REAL *left, const REAL *right, Word w)
-{
-    REAL sum = 0;
-    i64 start = w.start, size = w.size, tail_start = 0, tail = CHANNELS;
-    for (int i = w.level - 1; i > 0; i--) {
-        size /= CHANNELS;
-        start -= size;
-        const i64 u = w.number / tail;
-        sum += left[start + u] * right[tail_start + w.number - u * tail];
-        tail_start += tail;
-        tail *= CHANNELS;
-    }
-    return sum;
-}
 
 extern "C" __global__ void tensor_product(const REAL *__restrict__ left,
                                           const REAL *__restrict__ right, REAL *__restrict__ out,
@@ -68,23 +33,10 @@ extern "C" __global__ void tensor_product(const REAL *__restrict__ left,
 }
 
 /* Entry `index` of the contraction by `factor`, the left or the right one, whose scalar part is
- * `scalar`: the sum over words that end, or begin, with the entry's. */
+ * `scalar`. */
 AS_FN REAL contracted(const REAL *grad, const REAL *factor, i64 index, i64 scalar, bool left)
 {
-    const Word w = word_at(index);
-    i64 start = w.start, size = w.size, others = CHANNELS;
-    REAL sum = (REAL)scalar * grad[index];
-    for (int k = w.level; k < DEGREE; k++) {
-        start += size;
-        size *= CHANNELS;
-        const REAL *words = grad + start + (left ? w.number : w.number * others);
-        const i64 step = left ? w.size : 1;
-        for (i64 v = 0; v < others; v++)
-            sum += words[v * step] * factor[v];
-        factor += others;
-        others *= CHANNELS;
-    }
-    return sum;
+    return (REAL)scalar * grad[index] + contraction(grad, factor, index, DEGREE, left, 0, 1);
 }
 
 extern "C" __global__ void tensor_contract_right(const REAL *__restrict__ grad,
@@ -160,15 +112,6 @@ extern "C" __global__ void sig_join(const REAL *__restrict__ sig,
         }
         out[q] = sum;
     }
-}
-
-/* Entry `number` of level `level` of exp(v). */
-AS_FN REAL exponential(const REAL *v, int level, i64 number)
-{
-    REAL product = 1;
-    for (int i = 1; i <= level; i++, number /= CHANNELS)
-        product *= v[number % CHANNELS] / (REAL)i;
-    return product;
 }
 
 /* `factor` has room for a tensor per block: the exponential. */

@@ -1,7 +1,8 @@
 """Logarithm and exponential of the truncated tensor algebra, and changes of basis.
 
-Logarithm and exponential are made of products, and a change of basis is a sparse matrix: everything
-can be differentiated for ever.
+Formats of logarithms are numbered: 0 all words; 1 coefficients of Lyndon words; 2 coordinates in
+the basis of their brackets. What is no op of its own is made of products and of sparse matrices, so
+that everything can be differentiated for ever.
 """
 
 from __future__ import annotations
@@ -9,89 +10,267 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._core.lie import matrix, transposed
+from .._core import lie
+from .._core.namespace import concat, contiguous, zeros
 from .._core.op import OPS, Op, Plan, Shape, Spec
-from . import tensors
+from ..words import tensor_length
+from . import lie_cuda, tensors
+
+# ---- Changes of basis ---------------------------------------------------------------------------
 
 
-def _plan(vector: Shape, key: tuple[int, ...], n_jobs: int) -> Plan:
+def _plan_sparse(vector: Shape, key: tuple[int, ...], n_jobs: int) -> Plan:
     *batch, _ = vector
-    found, count = matrix(tuple(key)), math.prod(batch)
+    found, count = lie.matrix(tuple(key)), math.prod(batch)
     work = count * (len(found.table.array) + found.rows)
     return Plan((Spec((*batch, found.rows)),), (count, *found), work)
-
-
-def _launch(gpu: Any, ins: Any, outs: Any, plan: Plan, key: Any) -> None:
-    batch, rows, columns = plan.ints[:3]
-    table: Any = plan.ints[3]
-    blocks = min(-(-batch * rows // 256), 32 * gpu.processors)
-    args = (*ins, *outs, gpu.constant(table.array), batch, rows, columns)
-    gpu.launch(gpu.source("sparse.cu"), "sparse", (blocks,), (256,), args)
 
 
 sparse: Op = Op(
     "sparse",
     "(Tensor vector, int[] key, int n_jobs)",
-    _plan,
-    _launch,
+    _plan_sparse,
+    lie_cuda.launch_sparse,
     vjp=lambda saved, grads, key, n_jobs: (
-        OPS["sparse"](grads[0], transposed(tuple(key)), n_jobs),
+        OPS["sparse"](grads[0], lie.transposed(tuple(key)), n_jobs),
     ),
     jvp=lambda saved, tangents, *attrs: (OPS["sparse"](tangents[0], *attrs),),
     function="log_sig",
 )
 
 
-# Both series are t (1 + c_1 t / 2 (1 + c_2 t / 3 (...))), with c_k = -k (times 1 / k) for the
-# logarithm of 1 + t and 1 for the exponential of t less 1. Tensors have no scalar terms.
+def _change(array: Any, kind: int, size: tuple[int, int], n_jobs: int, adjoint: bool) -> Any:
+    key = lie.key(kind, *size)
+    return sparse(array, lie.transposed(key) if adjoint else key, n_jobs)
 
 
-def _series(t: Any, dimension: int, degree: int, logarithm: bool, n_jobs: int) -> list[Any]:
-    """The sum, and before it the brackets less 1, the innermost one first."""
-    if degree == 0:
-        return [t]
-    inner: list[Any] = []
-    x = t * (1 / degree)
-    for k in range(degree - 1, 0, -1):
-        inner.append(x * -float(k) if logarithm else x)
-        x = tensors.product(t, inner[-1], dimension, degree, 0, 1, False, n_jobs)
-        x = x if k == 1 else x * (1 / k)
-    return [*inner, x]
+def from_tensor(
+    tensor: Any, dimension: int, degree: int, method: int, n_jobs: int, adjoint: bool = False
+) -> Any:
+    """From a Lie element, as a tensor, to a format; or the adjoint of that."""
+    if method == 0:
+        return tensor
+    kind = lie.COEFFICIENTS if method == 1 else lie.COORDINATES
+    return _change(tensor, kind, (dimension, degree), n_jobs, adjoint)
 
 
-def log(t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
-    """The logarithm of 1 + t."""
-    return _series(t, dimension, degree, True, n_jobs)[-1]
+def to_tensor(
+    array: Any, dimension: int, degree: int, method: int, n_jobs: int, adjoint: bool = False
+) -> Any:
+    """The tensor that is in a format; or the adjoint of that."""
+    steps = [[], [lie.SOLVE, lie.EXPAND], [lie.EXPAND]][method]
+    for kind in reversed(steps) if adjoint else steps:
+        array = _change(array, kind, (dimension, degree), n_jobs, adjoint)
+    return array
+
+
+# ---- Series -------------------------------------------------------------------------------------
+
+# Both series are t (1 + B_1) with B_j = c_j t (1 + B_(j+1)) and B_N = 0: c_j is 1 / (j + 1) for the
+# exponential of t less 1, and -j / (j + 1) for the logarithm of 1 + t. Tensors have no scalar term,
+# so B_j is wanted to level N - j only.
+
+
+def _brackets(t: Any, dimension: int, degree: int, logarithm: bool, n_jobs: int) -> list[Any]:
+    """B_1, B_2, and so on."""
+    found: list[Any] = []
+    for j in range(degree - 1, 0, -1):
+        x = t if not found else tensors.product(t, found[0], dimension, degree, 0, 1, False, n_jobs)
+        found.insert(0, x * _factor(j, logarithm))
+    return found
+
+
+def _factor(j: int, logarithm: bool) -> float:
+    return (-j if logarithm else 1) / (j + 1)
 
 
 def exp(t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
     """The exponential of t, less 1."""
-    return _series(t, dimension, degree, False, n_jobs)[-1]
-
-
-def _series_vjp(
-    grad: Any, t: Any, dimension: int, degree: int, logarithm: bool, n_jobs: int
-) -> Any:
-    if degree == 0:
-        return grad
-    *inner, _ = _series(t, dimension, degree, logarithm, n_jobs)
-    of_t: Any = 0.0
-    for k, factor in enumerate(reversed(inner), start=1):
-        if k > 1:
-            grad = grad * (1 / k)
-        size = dimension, degree, 0, 1, False, n_jobs
-        of_left, grad = tensors.product_vjp((t, factor), (grad,), *size)
-        of_t = of_t + of_left
-        if logarithm:
-            grad = grad * -float(k)
-    return of_t + grad * (1 / degree)
-
-
-def log_vjp(grad: Any, t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
-    """The gradient of `log`."""
-    return _series_vjp(grad, t, dimension, degree, True, n_jobs)
+    inner = _brackets(t, dimension, degree, False, n_jobs)
+    return tensors.product(t, inner[0], dimension, degree, 0, 1, False, n_jobs) if inner else t
 
 
 def exp_vjp(grad: Any, t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
     """The gradient of `exp`."""
-    return _series_vjp(grad, t, dimension, degree, False, n_jobs)
+    of_t: Any = 0.0
+    size = dimension, degree, 0, 1, False, n_jobs
+    for j, inner in enumerate(_brackets(t, dimension, degree, False, n_jobs), start=1):
+        of_left, grad = tensors.product_vjp((t, inner), (grad,), *size)
+        of_t = of_t + of_left
+        grad = grad * _factor(j, False)
+    return of_t + grad
+
+
+def _tangent(
+    t: Any, h: Any, dimension: int, degree: int, logarithm: bool, n_jobs: int
+) -> tuple[list[Any], list[Any], Any]:
+    """B_1, B_2, ..., and their derivatives along h, and that of the whole series."""
+    inner = _brackets(t, dimension, degree, logarithm, n_jobs)
+    changes: list[Any] = []
+
+    def moved(bracket: Any) -> Any:
+        size = dimension, degree, 0
+        change = tensors.product(h, bracket, *size, 1, False, n_jobs)
+        return change + tensors.product(t, changes[0], *size, 0, False, n_jobs)
+
+    for j in range(degree - 1, 0, -1):
+        changes.insert(0, (moved(inner[j]) if changes else h) * _factor(j, logarithm))
+    return inner, changes, moved(inner[0]) if changes else h
+
+
+# ---- Logarithm ----------------------------------------------------------------------------------
+
+
+def _tables(dimension: int, degree: int, method: int) -> tuple[int, ...]:
+    """Lyndon words, 0 for all words; where they stand; what makes coordinates of coefficients."""
+    if method == 0:
+        return 0, 0, 0
+    words = lie.matrix(lie.key(lie.COEFFICIENTS, dimension, degree))
+    solve = lie.matrix(lie.key(lie.SOLVE, dimension, degree)).table if method == 2 else 0
+    return words.rows, words.table, solve
+
+
+def _log_work(count: int, dimension: int, degree: int) -> int:
+    return count * tensor_length(dimension, degree) * (degree + 1)
+
+
+def _plan_log(tensor: Shape, dimension: int, degree: int, method: int, n_jobs: int) -> Plan:
+    *batch, words = tensor
+    count, tables = math.prod(batch), _tables(dimension, degree, method)
+    out = Spec((*batch, tables[0] if method else words))
+    return Plan((out,), (count, *tables), _log_work(count, dimension, degree))
+
+
+def _plan_log_vjp(
+    grad: Shape, tensor: Shape, dimension: int, degree: int, method: int, n_jobs: int
+) -> Plan:
+    forward = _plan_log(tensor, dimension, degree, method, n_jobs)
+    return Plan((Spec(tuple(tensor)),), forward.ints, 3 * forward.work)
+
+
+def _gradient_of_tangent(
+    g: Any, t: Any, h: Any, dimension: int, degree: int, method: int, n_jobs: int
+) -> Any:
+    """The gradient in t of <g, derivative of the logarithm along h>."""
+    inner, changes, _ = _tangent(t, h, dimension, degree, True, n_jobs)
+    size, end = (dimension, degree), (False, n_jobs)
+    of_t, of_inner = t * 0.0, t * 0.0
+    of_change = from_tensor(g, dimension, degree, method, n_jobs, adjoint=True)
+    for j, (bracket, change) in enumerate(zip(inner, changes, strict=True), start=1):
+        of_t = of_t + tensors.contract_right(of_change, change, *size, 0, *end)
+        of_t = of_t + tensors.contract_right(of_inner, bracket, *size, 1, *end)
+        of_inner = tensors.contract_left(of_inner, t, *size, 0, *end)
+        of_inner = of_inner + tensors.contract_left(of_change, h, *size, 0, *end)
+        of_change = tensors.contract_left(of_change, t, *size, 0, *end) * _factor(j, True)
+        of_inner = of_inner * _factor(j, True)
+    return of_t + of_inner
+
+
+def _log_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    dimension, degree, method, n_jobs = attrs
+    change = _tangent(saved[0], tangents[0], dimension, degree, True, n_jobs)[2]
+    return (from_tensor(change, dimension, degree, method, n_jobs),)
+
+
+def _log_vjp_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    (g, t), (h,) = saved, grads
+    return _log_jvp((t,), (h,), *attrs)[0], _gradient_of_tangent(g, t, h, *attrs)
+
+
+def _log_vjp_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    (g, t), (dg, dt) = saved, tangents
+    return (log_vjp(dg, t, *attrs) + _gradient_of_tangent(g, t, dt, *attrs),)
+
+
+_SIZES = "int dimension, int degree"
+
+log_vjp: Op = Op(
+    "lie_log_vjp",
+    f"(Tensor grad, Tensor tensor, {_SIZES}, int method, int n_jobs)",
+    _plan_log_vjp,
+    lie_cuda.launch_log_vjp,
+    saves=("grad", "tensor"),
+    vjp=_log_vjp_vjp,
+    jvp=_log_vjp_jvp,
+    function="log_sig_backprop",
+)
+log: Op = Op(
+    "lie_log",
+    f"(Tensor tensor, {_SIZES}, int method, int n_jobs)",
+    _plan_log,
+    lie_cuda.launch_log,
+    saves=("tensor",),
+    vjp=lambda saved, grads, *attrs: (log_vjp(grads[0], saved[0], *attrs),),
+    jvp=_log_jvp,
+    function="log_sig",
+)
+
+
+# ---- The Baker-Campbell-Hausdorff product -------------------------------------------------------
+
+# Of coordinates of brackets. The second factor may be that of a segment: its displacement.
+
+
+def _plan_combine(left: Shape, right: Shape, dimension: int, degree: int, n_jobs: int) -> Plan:
+    *batch, _ = left
+    count = math.prod(batch)
+    expand = lie.matrix(lie.key(lie.EXPAND, dimension, degree)).table
+    structure = lie.structure(dimension, degree) or 0
+    ints = (count, *_tables(dimension, degree, 2), expand, right[-1], structure)
+    return Plan((Spec(tuple(left)),), ints, 4 * _log_work(count, dimension, degree))
+
+
+def _both(left: Any, right: Any) -> list[Any]:
+    """Coordinates of both factors."""
+    missing = left.shape[-1] - right.shape[-1]
+    rest = [zeros(right, (*right.shape[:-1], missing))] if missing else []
+    return [left, concat([right, *rest])]
+
+
+def _combined(left: Any, right: Any, attrs: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
+    """Both factors as tensors, their exponentials, and the product of these."""
+    dimension, degree, n_jobs = attrs
+    size = dimension, degree
+    elements = [to_tensor(x, *size, 2, n_jobs) for x in _both(left, right)]
+    factors = [exp(x, *size, n_jobs) for x in elements]
+    return elements, factors, tensors.product(*factors, *size, 1, 1, False, n_jobs)
+
+
+def combine_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
+    """Gradient of `combine` with respect to both factors."""
+    (left, right), (g,), (dimension, degree, n_jobs) = saved, grads, attrs
+    size = dimension, degree
+    elements, factors, product = _combined(left, right, attrs)
+    grad = log_vjp(g, product, *size, 2, n_jobs)
+    of_factors = tensors.product_vjp(factors, (grad,), *size, 1, 1, False, n_jobs)
+    of_left, of_right = [
+        to_tensor(exp_vjp(of, x, *size, n_jobs), *size, 2, n_jobs, adjoint=True)
+        for of, x in zip(of_factors, elements, strict=True)
+    ]
+    return of_left, contiguous(of_right[..., : right.shape[-1]])
+
+
+def _combine_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
+    dimension, degree, n_jobs = attrs
+    size = dimension, degree
+    left, right = saved
+    elements, factors, product = _combined(left, right, attrs)
+    changes = [
+        _tangent(x, to_tensor(h, *size, 2, n_jobs), *size, False, n_jobs)[2]
+        for x, h in zip(elements, _both(*tangents), strict=True)
+    ]
+    pairs = (changes[0], factors[1], *size, 0, 1), (factors[0], changes[1], *size, 1, 0)
+    change = sum(tensors.product(*pair, False, n_jobs) for pair in pairs)
+    return _log_jvp((product,), (change,), *size, 2, n_jobs)
+
+
+combine: Op = Op(
+    "lie_combine",
+    f"(Tensor left, Tensor right, {_SIZES}, int n_jobs)",
+    _plan_combine,
+    lie_cuda.launch_combine,
+    saves=("left", "right"),
+    vjp=combine_vjp,
+    jvp=_combine_jvp,
+    function="log_sig_combine",
+)

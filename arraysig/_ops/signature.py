@@ -21,6 +21,7 @@ def _plan(
     lead_lag: bool,
     end_time: float,
     scalar_term: bool,
+    lyndon: bool,
     n_jobs: int,
 ) -> Plan:
     *batch, length, dimension = path
@@ -48,7 +49,7 @@ def _plan_vjp(grad: Shape, path: Shape, *attrs: Any) -> Plan:
 
 def _as_words(path: Any, attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[Any, ...], bool]:
     """All words, the attributes that `sig_coef` has too, and whether there is a scalar term."""
-    degree, time_aug, lead_lag, end_time, scalar_term, n_jobs = attrs
+    degree, time_aug, lead_lag, end_time, scalar_term, _, n_jobs = attrs
     channels = augmented(1, path.shape[-1], time_aug, lead_lag)[1]
     return all_words(channels, degree), (False, time_aug, lead_lag, end_time, n_jobs), scalar_term
 
@@ -77,7 +78,12 @@ def jvp_of_vjp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
     return (sig_vjp(dgrad, path, *attrs) + _gradient_of_tangent(grad, path, dpath, attrs),)
 
 
-_ATTRS = "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, int n_jobs"
+# With `lyndon`, coefficients of the last level are wanted at Lyndon words only. Elsewhere in that
+# level nobody may read them, and gradients must be 0.
+_ATTRS = (
+    "int degree, bool time_aug, bool lead_lag, float end_time, bool scalar_term, bool lyndon, "
+    "int n_jobs"
+)
 
 sig_vjp: Op = Op(
     "sig_vjp",

@@ -264,7 +264,7 @@ def vjp_family(augmentation: Augmentation, degree: int, gpu: Any) -> str:
 
 
 def _call(gpu: Any, plan: Any, attrs: Any) -> Call:
-    degree, time_aug, lead_lag, end_time, scalar = attrs
+    degree, time_aug, lead_lag, end_time, scalar, _ = attrs
     batch, length, dimension = plan.ints
     augmentation = Augmentation(dimension, time_aug, lead_lag)
     return Call(gpu, batch, length, augmentation, degree, end_time, int(scalar))

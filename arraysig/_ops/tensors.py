@@ -118,7 +118,7 @@ def _inverse_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
 
 
 def _segment_attrs(dimension: int, degree: int, scalar_term: bool, n_jobs: int) -> tuple[Any, ...]:
-    return (degree, False, False, 1.0, scalar_term, n_jobs)
+    return (degree, False, False, 1.0, scalar_term, False, n_jobs)
 
 
 def _displacement(path: Any) -> Any:

@@ -21,6 +21,8 @@ DEFINITIONS = {
     "one forward walk of the levels below N and the adjoint of every operation; the walk that "
     "stores checkpoints is not counted; at degree 2, where products of matrices do, arraysig needs "
     "half of F and G or less, so that its fractions of the FMA peak say more than is done",
+    "log_sig_fmas": "those of the signature and its gradient, of the last level Lyndon words only; "
+    "logarithms and changes of basis are not counted",
     "sig_kernel_fmas": "per increment of two segments d for the inner product and 3 for what the "
     "scheme needs of it, per cell of the refined grid 4; with RBF, instead of d, 2 d and 20 per "
     "pair of points; gradients three times as many",
@@ -159,6 +161,71 @@ def sig_join_numbers(batch: int, d: int, degree: int) -> int:
 def sig_join_backprop_numbers(batch: int, d: int, degree: int) -> int:
     """Numbers that its gradient must read or write."""
     return batch * (3 * signature_length(d, degree) + 2 * d)
+
+
+def lyndon_words(d: int, degree: int) -> int:
+    """Lyndon words of exactly `degree` letters."""
+    shorter = sum(m * lyndon_words(d, m) for m in range(1, degree) if degree % m == 0)
+    return int(d**degree - shorter) // degree
+
+
+def log_sig_length(d: int, degree: int) -> int:
+    """Lyndon words of 1 to `degree` letters."""
+    return sum(lyndon_words(d, k) for k in range(1, degree + 1))
+
+
+def log_sig_flops(batch: int, length: int, d: int, degree: int, method: int) -> int:
+    """Useful floating point operations of `arraysig.log_sig`: those of the walk.
+
+    Of the last level Lyndon words are enough.
+    """
+    fmas = sig_fmas(d, degree) - int(d**degree) + lyndon_words(d, degree)
+    return 2 * batch * (length - 1) * fmas
+
+
+def log_sig_backprop_flops(batch: int, length: int, d: int, degree: int, method: int) -> int:
+    """Useful floating point operations of its gradient, likewise."""
+    fmas = sig_backprop_fmas(d, degree) - 2 * (int(d**degree) - lyndon_words(d, degree))
+    return 2 * batch * (length - 1) * fmas
+
+
+def log_sig_numbers(batch: int, length: int, d: int, degree: int, method: int) -> int:
+    """Numbers that `arraysig.log_sig` must read or write."""
+    return batch * (length * d + log_sig_length(d, degree))
+
+
+def log_sig_backprop_numbers(batch: int, length: int, d: int, degree: int, method: int) -> int:
+    """Numbers that its gradient must read or write."""
+    return batch * (2 * length * d + log_sig_length(d, degree))
+
+
+def log_sig_combine_flops(batch: int, d: int, degree: int) -> int:
+    """Useful floating point operations of two exponentials, a product and a logarithm of tensors.
+
+    Of the last level Lyndon words are enough.
+    """
+
+    def product(top: int) -> int:
+        return sum((k - 1) * int(d**k) for k in range(2, top + 1))
+
+    series = sum(product(k) for k in range(2, degree))
+    last = (degree - 1) * lyndon_words(d, degree)
+    return 2 * batch * (3 * (series + last) + 2 * product(degree - 1) + product(degree - 1) + last)
+
+
+def log_sig_combine_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that it must read or write."""
+    return 3 * batch * log_sig_length(d, degree)
+
+
+def log_sig_join_flops(batch: int, d: int, degree: int) -> int:
+    """The same where one factor is that of a segment."""
+    return log_sig_combine_flops(batch, d, degree)
+
+
+def log_sig_join_numbers(batch: int, d: int, degree: int) -> int:
+    """Numbers that it must read or write."""
+    return batch * (2 * log_sig_length(d, degree) + d)
 
 
 def pde_cells(pairs: int, length: int, d: int, order: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -277,6 +278,71 @@ _POLYNOMIAL: dict[str, Any] = _GRAMS | {
 _GRAM_BARS = {("avx512", "float32"): Bar(20, 8), ("avx512", "float64"): Bar(14, 6)}
 
 
+def _log_sig_inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+    import arraysig
+
+    path = brownian(cell[:4], rng)
+    signature = arraysig.sig(path, cell[3])  # for the peer, which computes from it
+    derivs = rng.standard_normal((cell[0], formulas.log_sig_length(*cell[2:4])))
+    return {"path": path, "sig": signature, "derivs": derivs}
+
+
+def _elements(*names: str) -> Callable[[Cell, np.random.Generator], Arrays]:
+    """Inputs by name: coordinates of Lie elements; `v` is a displacement."""
+
+    def inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+        batch, d, degree = cell
+        count = formulas.log_sig_length(d, degree)
+        return {name: rng.standard_normal((batch, d if name == "v" else count)) for name in names}
+
+    return inputs
+
+
+@functools.cache
+def _prepared(lib: Any, d: int, degree: int, method: int) -> Any:
+    """The library, after what the peer can not do without."""
+    lib.prepare_log_sig(d, degree, method)
+    return lib
+
+
+def _log_sig(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
+    lib = _prepared(lib, *cell[2:])
+    return lib.log_sig(a["path"], cell[3], method=cell[4], n_jobs=n_jobs)
+
+
+def _log_sig_backprop(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
+    """Through the path. The peer has two functions for that, and is given the signatures."""
+    lib, options = _prepared(lib, *cell[2:]), {"n_jobs": n_jobs}
+    if callable(lib.log_sig_backprop):
+        return lib.log_sig_backprop(a["path"], a["derivs"], cell[3], method=cell[4], **options)
+    derivs = a["derivs"].copy()
+    of_sig = lib.sig_to_log_sig_backprop(a["sig"], derivs, *cell[2:4], method=cell[4], **options)
+    return lib.sig_backprop(a["path"], a["sig"], of_sig, cell[3], **options)
+
+
+_LOG_SIG: dict[str, Any] = {
+    "columns": ("batch", "length", "d", "degree", "method"),
+    "cells": tuple(
+        (*cell, method)
+        for cell in (*SIG_GRID[:8], (64, 100, 4, 6), (1, 10000, 3, 6))
+        for method in (1, 2)
+    ),
+    "quick": ((9, 30, 2, 3, 1), (9, 30, 3, 3, 2), (1, 400, 2, 4, 1)),
+    "tiny": (2, 3, 2, 2, 1),
+    "topic": "log-signatures",
+}
+_LIE: dict[str, Any] = {
+    "columns": ("batch", "d", "degree"),
+    "cells": ((4096, 4, 4),),
+    "quick": ((9, 3, 3),),
+    "tiny": (2, 2, 2),
+    "tolerance": {"float32": 1e-4, "float64": 1e-12},
+    "moves": "copy",
+    "bars": _bars(Bar(None, 5)),
+    "topic": "log-signatures",
+}
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         name="sig",
@@ -479,6 +545,38 @@ ROWS: tuple[Row, ...] = (
         bars=_bars(Bar(20, 8)),
         **_GRAMS,
     ),
+    _row(
+        "log_sig",
+        _log_sig_inputs,
+        _log_sig,
+        tolerance={"float32": 1e-4, "float64": 1e-12},
+        bars={("avx512", "float32"): Bar(6, 2.5), ("avx512", "float64"): Bar(4.5, 2.5)},
+        **_LOG_SIG,
+    ),
+    _row(
+        "log_sig_backprop",
+        _log_sig_inputs,
+        _log_sig_backprop,
+        tolerance={"float32": 1e-3, "float64": 1e-11},
+        bars={("avx512", "float32"): Bar(12, 4), ("avx512", "float64"): Bar(8, 4)},
+        **_LOG_SIG,
+    ),
+    _row(
+        "log_sig_combine",
+        _elements("a", "b"),
+        lambda lib, a, cell, n_jobs: _prepared(lib, *cell[1:], 3).log_sig_combine(
+            a["a"], a["b"], *cell[1:], n_jobs=n_jobs
+        ),
+        **_LIE,
+    ),
+    _row(
+        "log_sig_join",
+        _elements("a", "v"),
+        lambda lib, a, cell, n_jobs: _prepared(lib, *cell[1:], 3).log_sig_join(
+            a["a"], a["v"], *cell[1:], n_jobs=n_jobs
+        ),
+        **_LIE,
+    ),
 )
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
@@ -516,6 +614,10 @@ def _sig2(lib: Any, path: Any) -> Any:
     return lib.sig(path, 2)
 
 
+def _log_sig3(lib: Any, path: Any) -> Any:
+    return _prepared(lib, path.shape[-1], 3, 1).log_sig(path, 3)
+
+
 def _small_kernel(lib: Any, path: Any) -> Any:
     return lib.sig_kernel(path, path, dyadic_order=0)
 
@@ -529,6 +631,7 @@ def _sig2_and_gradient(lib: Any, path: Any) -> Any:
 
 LATENCIES: tuple[LatencyRow, ...] = (
     LatencyRow("sig, NumPy", "sig", (10, 2), "numpy", _sig2, "pysiglib", 8),
+    LatencyRow("log_sig, NumPy", "log_sig", (10, 2), "numpy", _log_sig3, "pysiglib", 12),
     LatencyRow("sig_kernel, NumPy", "sig_kernel", (10, 2), "numpy", _small_kernel, "pysiglib", 15),
     LatencyRow("sig, Torch", "sig", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
     LatencyRow(

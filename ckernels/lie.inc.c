@@ -1,0 +1,239 @@
+/* Lie elements: logarithms of tensors, and the Baker-Campbell-Hausdorff product.
+ *
+ *   lie_log       log(1 + tensor), in a format
+ *   lie_log_vjp   its gradient with respect to the tensor
+ *   lie_combine   log(exp(left) exp(right)), all three in coordinates of brackets; a `right` of
+ *                 `dimension` numbers is a displacement
+ *
+ * Both series are t (1 + B_1), with B_j = c_j (1 + B_(j+1)) t and B_degree = 0: c_j is -j / (j + 1)
+ * for the logarithm of 1 + t, and 1 / (j + 1) for the exponential of t less 1. B_j is needed to
+ * level degree - j, and where words of the last level are needed at Lyndon words only, their sums
+ * over splits read lower levels alone. So these tensors hold lower levels whole, and the last
+ * level at Lyndon words. Adjoints: U_j of B_j, U_0 being that of the logarithm,
+ *     U_(j+1)(u) = c_j sum over v of U_j(uv) t(v),
+ *     dt(v) += c_j U_j(v) + c_j sum over u of U_j(uv) B_(j+1)(u)             (c_0 = 1).
+ * The last level of t is not read for gradients, and elsewhere at Lyndon words only, where these
+ * are what is asked for.
+ *
+ * Formats: all words, where there is no table of Lyndon words; their coefficients; coordinates of
+ * their brackets, where there is a table that makes these of coefficients. Tables as in
+ * sparse.inc.c. Rows go AS_LANES together where they fit into AS_PATH_LANES_BYTES, or else one at a
+ * time.
+ */
+
+#define LIE_SPACE AS_T(lie_space)
+#define LIE_JOB AS_T(lie_job)
+
+typedef struct {
+    const SIG_PLAN *plan;
+    i64 count, shorter; /* Lyndon words, or 0 for all words; those below the last level */
+    i64 lower;          /* words below the last level */
+    const i64 *position, *solve, *expand, *structure;
+    const i64 *splits, *top_splits; /* of each Lyndon word: their number, then u and v of each */
+} LIE_SPACE;
+
+typedef struct AS_T(lie_job) {
+    LIE_SPACE space;
+    const REAL *x, *y;
+    REAL *out;
+    i64 y_row;
+    i64 room;     /* NUMBERs that an operation works in */
+    i64 together; /* rows in a unit of work */
+    int in_lanes;
+    void (*lanes)(const struct AS_T(lie_job) *, i64, i64, VEC *);
+    void (*row)(const struct AS_T(lie_job) *, i64, i64, REAL *);
+    i64 *control;
+    i64 next, failed;
+} LIE_JOB;
+
+/* B_1, ..., B_(degree-1) together. */
+static i64 AS_T(kept_size)(const LIE_SPACE *space)
+{
+    i64 size = 0;
+    for (i64 k = 2; k <= space->plan->degree; ++k)
+        size += AS_T(words_before)(space->plan, k);
+    return size;
+}
+
+static void AS_T(load_rows)(const REAL *rows, i64 stride, i64 first, i64 count, i64 words, VEC *to)
+{
+    const REAL *from[AS_LANES];
+    for (int l = 0; l < AS_LANES; ++l)
+        from[l] = rows + (first + (l < count ? l : 0)) * stride;
+    AS_T(load_lanes)(from, words, 0, to);
+}
+
+static void AS_T(gather_rows)(const REAL *rows, i64 stride, i64 first, i64 count, VEC *to)
+{
+    for (int l = 0; l < AS_LANES; ++l)
+        (*to)[l] = rows[(first + (l < count ? l : 0)) * stride];
+}
+
+#define NUMBER VEC
+#define NAMED(name) AS_T(name##_lanes)
+#define LOAD AS_T(load_rows)
+#define GATHER AS_T(gather_rows)
+#define STORE(from, words, first, count, out)                                                      \
+    AS_T(store_lanes)(from, words, (int)(count), words, (out) + (first) * (words))
+#include "lie_algebra.inc.c"
+#undef NUMBER
+#undef NAMED
+#undef LOAD
+#undef GATHER
+#undef STORE
+#define NUMBER REAL
+#define NAMED(name) AS_T(name##_rows)
+#define LOAD(rows, stride, first, count, words, to)                                                \
+    memcpy(to, (rows) + (first) * (stride), sizeof(REAL) * (size_t)(words))
+#define GATHER(rows, stride, first, count, to) (*(to) = (rows)[(first) * (stride)])
+#define STORE(from, words, first, count, out)                                                      \
+    memcpy((out) + (first) * (words), from, sizeof(REAL) * (size_t)((words) * (count)))
+#include "lie_algebra.inc.c"
+#undef NUMBER
+#undef NAMED
+#undef LOAD
+#undef GATHER
+#undef STORE
+
+static void AS_T(lie_worker)(void *argument)
+{
+    LIE_JOB *job = argument;
+    const i64 batch = job->space.plan->batch, step = job->in_lanes ? AS_LANES : 1;
+    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
+    void *room = as_scratch(stack, job->room * (i64)(job->in_lanes ? sizeof(VEC) : sizeof(REAL)));
+    if (!room) {
+        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    i64 unit;
+    while ((unit = as_next_unit(&job->next) * job->together) < batch &&
+           !as_cancelled(job->control)) {
+        const i64 end = as_least(unit + job->together, batch);
+        for (i64 b = unit; b < end; b += step) {
+            if (job->in_lanes)
+                job->lanes(job, b, as_least(AS_LANES, end - b), room);
+            else
+                job->row(job, b, 1, room);
+        }
+        as_count(job->control, end - unit);
+    }
+    as_free_scratch(stack, room);
+}
+
+/* Tables of 0 are absent. */
+static void AS_T(describe_space)(LIE_SPACE *space, const SIG_PLAN *p, i64 count, i64 words,
+                                 i64 solve, i64 expand)
+{
+    space->plan = p;
+    space->count = count;
+    space->lower = p->degree ? AS_T(words_before)(p, p->degree) : 0;
+    space->position = (const i64 *)words + count + 1;
+    space->solve = (const i64 *)solve;
+    space->expand = (const i64 *)expand;
+    if (solve && space->solve[count] == count)
+        space->solve = NULL; /* the identity: nothing but a diagonal of ones */
+    space->shorter = 0;
+    while (space->shorter < count && space->position[space->shorter] < space->lower)
+        ++space->shorter;
+}
+
+/* Fills space->splits; returns how many numbers they take, where `to` is NULL without filling. */
+static i64 AS_T(make_splits)(LIE_SPACE *space, i64 *to)
+{
+    const SIG_PLAN *p = space->plan;
+    i64 size = 0, i = 0;
+    space->splits = space->top_splits = to;
+    for (i64 k = 1; k <= p->degree; ++k) {
+        const i64 before = AS_T(words_before)(p, k), after = AS_T(words_before)(p, k + 1);
+        if (to && i == space->shorter)
+            space->top_splits = to + size;
+        for (; i < space->count && space->position[i] < after; ++i) {
+            if (to)
+                to[size] = k - 1;
+            ++size;
+            for (i64 j = 1; to && j < k; ++j) {
+                const i64 word = space->position[i] - before, tails = AS_T(words_at)(p, j);
+                to[size + 2 * j - 2] = AS_T(words_before)(p, k - j) + word / tails;
+                to[size + 2 * j - 1] = AS_T(words_before)(p, j) + word % tails;
+            }
+            size += 2 * (k - 1);
+        }
+    }
+    return size;
+}
+
+static int AS_T(run_lie)(LIE_JOB *job, double work)
+{
+    const SIG_PLAN *p = job->space.plan;
+    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
+    void *splits = as_scratch(stack, AS_T(make_splits)(&job->space, NULL) * (i64)sizeof(i64));
+    if (!splits)
+        return AS_OUT_OF_MEMORY;
+    AS_T(make_splits)(&job->space, splits);
+    job->in_lanes = p->batch > AS_LANES / 4 && job->room * AS_VECTOR_BYTES <= AS_PATH_LANES_BYTES;
+    work *= (double)p->words * (double)(p->degree + 4) * (double)p->batch / AS_LANES;
+    const i64 team = work < AS_SMALL_WORK ? 1 : p->threads;
+    job->together =
+        as_least(as_ceil_div(p->batch, team), as_most(AS_UNIT_ROWS, p->batch / (8 * team)));
+    if (job->in_lanes)
+        job->together = as_ceil_div(job->together, AS_LANES) * AS_LANES;
+    as_run_workers(AS_T(lie_worker), job, as_least(team, as_ceil_div(p->batch, job->together)));
+    as_free_scratch(stack, splits);
+    if (as_cancelled(job->control))
+        return AS_CANCELLED;
+    return job->failed ? AS_OUT_OF_MEMORY : AS_OK;
+}
+
+int AS_ENTRY_NAME(lie_log)(const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words,
+                           i64 solve, i64 dimension, i64 degree, i64 method, int threads,
+                           i64 *control)
+{
+    (void)method; /* is in the tables */
+    SIG_PLAN plan;
+    LIE_JOB job = {.x = tensor,
+                   .out = out,
+                   .lanes = AS_T(lie_log_lanes),
+                   .row = AS_T(lie_log_rows),
+                   .control = control};
+    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
+    AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
+    job.room = count ? 2 * job.space.lower + 2 * count : 2 * plan.words;
+    return AS_T(run_lie)(&job, 1);
+}
+
+int AS_ENTRY_NAME(lie_log_vjp)(const REAL *grad, const REAL *tensor, REAL *out, i64 batch,
+                               i64 count, i64 words, i64 solve, i64 dimension, i64 degree,
+                               i64 method, int threads, i64 *control)
+{
+    (void)method;
+    SIG_PLAN plan;
+    LIE_JOB job = {.x = grad,
+                   .y = tensor,
+                   .out = out,
+                   .lanes = AS_T(lie_log_vjp_lanes),
+                   .row = AS_T(lie_log_vjp_rows),
+                   .control = control};
+    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
+    AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
+    job.room = job.space.lower + AS_T(kept_size)(&job.space) + 3 * plan.words;
+    return AS_T(run_lie)(&job, 3);
+}
+
+int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i64 batch, i64 count,
+                               i64 words, i64 solve, i64 expand, i64 right_row, i64 structure,
+                               i64 dimension, i64 degree, int threads, i64 *control)
+{
+    SIG_PLAN plan;
+    LIE_JOB job = {.x = left,
+                   .y = right,
+                   .out = out,
+                   .y_row = right_row,
+                   .lanes = structure ? AS_T(lie_series_lanes) : AS_T(lie_combine_lanes),
+                   .row = structure ? AS_T(lie_series_rows) : AS_T(lie_combine_rows),
+                   .control = control};
+    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
+    AS_T(describe_space)(&job.space, &plan, count, words, solve, expand);
+    job.space.structure = (const i64 *)structure;
+    job.room = structure ? 4 * count : 3 * count + 3 * job.space.lower;
+    return AS_T(run_lie)(&job, 3);
+}

@@ -1,0 +1,244 @@
+/* Logarithms, exponentials and changes of basis of one tensor of NUMBERs, or AS_LANES of them at
+ * once: included as tensor_algebra.inc.c is, with NAMED and NUMBER, and with LOAD and STORE between
+ * rows of the user's memory and NUMBERs. Layouts and formulas in lie.inc.c.
+ */
+
+/* B_1, to level degree - 1, into x. With `kept`, which has room for B_(degree-1), ..., B_1 one
+ * after another, all of them, and x is not used. Returns where B_1 is. */
+static NUMBER *NAMED(series)(const SIG_PLAN *p, const NUMBER *t, int logarithm, int keep, NUMBER *x)
+{
+    for (i64 j = p->degree - 1; j >= 1; --j) {
+        const i64 top = p->degree - j, words = AS_T(words_before)(p, top + 1);
+        const i64 lower = AS_T(words_before)(p, top);
+        const REAL factor = (REAL)((logarithm ? -(double)j : 1.0) / (double)(j + 1));
+        if (keep && top > 1) {
+            memcpy(x + lower, x, sizeof(NUMBER) * (size_t)lower);
+            x += lower;
+        }
+        memset(x + lower, 0, sizeof(NUMBER) * (size_t)(words - lower));
+        NAMED(product)(p, top, x, t, 1, 0);
+        for (i64 w = 0; w < words; ++w)
+            x[w] *= factor;
+    }
+    return x;
+}
+
+/* to[i] = from(w) + sum over w = uv of x(u) t(v), for Lyndon words i >= first. `from` has the last
+ * level at Lyndon words only. */
+static void NAMED(at_lyndon)(const LIE_SPACE *space, i64 first, const NUMBER *x, const NUMBER *t,
+                             const NUMBER *from, NUMBER *to)
+{
+    const i64 *split = first ? space->top_splits : space->splits;
+    for (i64 i = first; i < space->count; ++i) {
+        NUMBER sum =
+            from[i < space->shorter ? space->position[i] : space->lower + i - space->shorter];
+        for (i64 left = *split++; left > 0; --left, split += 2)
+            sum += x[split[0]] * t[split[1]];
+        to[i] = sum;
+    }
+}
+
+/* Coefficients of Lyndon words to coordinates, in place, or the adjoint of that. */
+static void NAMED(solve)(const LIE_SPACE *space, int adjoint, NUMBER *x)
+{
+    if (!space->solve)
+        return;
+    const i64 *start = space->solve, *column = start + space->count + 1;
+    const i64 *entry = column + start[space->count];
+    for (i64 r = 0; r < space->count; ++r) {
+        const i64 i = adjoint ? r : space->count - 1 - r;
+        for (i64 k = start[i]; k < start[i + 1]; ++k) {
+            if (column[k] == i)
+                continue; /* 1 */
+            if (adjoint)
+                x[column[k]] += x[i] * (REAL)entry[k];
+            else
+                x[i] += x[column[k]] * (REAL)entry[k];
+        }
+    }
+}
+
+/* The tensor of coordinates, the last level at Lyndon words only. */
+static void NAMED(expand)(const LIE_SPACE *space, const NUMBER *coordinates, NUMBER *to)
+{
+    const i64 *start = space->expand, *column = start + space->plan->words + 1;
+    const i64 *entry = column + start[space->plan->words];
+    const i64 count = space->lower + space->count - space->shorter;
+    for (i64 i = 0; i < count; ++i) {
+        const i64 row = i < space->lower ? i : space->position[i - space->lower + space->shorter];
+        NUMBER sum = {0};
+        for (i64 k = start[row]; k < start[row + 1]; ++k)
+            sum += coordinates[column[k]] * (REAL)entry[k];
+        to[i] = sum;
+    }
+}
+
+/* t to exp(t) - 1, both with the last level at Lyndon words only; `x` is room for all lower levels.
+ */
+static void NAMED(exponential_of)(const LIE_SPACE *space, NUMBER *t, NUMBER *x)
+{
+    const SIG_PLAN *p = space->plan;
+    NAMED(series)(p, t, 0, 0, x);
+    NAMED(at_lyndon)(space, space->shorter, x, t, t, t + space->lower - space->shorter);
+    NAMED(product)(p, p->degree - 1, x, t, 1, 0);
+    memcpy(t, x, sizeof(NUMBER) * (size_t)space->lower);
+}
+
+/* ---- Operations: rows `first` on, as many as NUMBER has, of which `count` count -------------- */
+
+static void NAMED(lie_log)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+{
+    const LIE_SPACE *space = &job->space;
+    const SIG_PLAN *p = space->plan;
+    NUMBER *t = room;
+    if (!space->count) {
+        NUMBER *x = t + p->words;
+        LOAD(job->x, p->words, first, count, p->words, t);
+        NAMED(series)(p, t, 1, 0, x);
+        memset(x + space->lower, 0, sizeof(NUMBER) * (size_t)(p->words - space->lower));
+        NAMED(product)(p, p->degree, x, t, 1, 0);
+        STORE(x, p->words, first, count, job->out);
+        return;
+    }
+    const i64 top = space->count - space->shorter;
+    NUMBER *x = t + space->lower + top, *out = x + space->lower;
+    LOAD(job->x, p->words, first, count, space->lower, t);
+    for (i64 i = 0; i < top; ++i)
+        GATHER(job->x + space->position[space->shorter + i], p->words, first, count,
+               t + space->lower + i);
+    NAMED(series)(p, t, 1, 0, x);
+    NAMED(at_lyndon)(space, 0, x, t, t, out);
+    NAMED(solve)(space, 0, out);
+    STORE(out, space->count, first, count, job->out);
+}
+
+/* The adjoints U_j of B_j one after another, from longer words to shorter ones. */
+static void NAMED(lie_log_vjp)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+{
+    const LIE_SPACE *space = &job->space;
+    const SIG_PLAN *p = space->plan;
+    NUMBER *t = room, *kept = t + space->lower, *bar = kept + AS_T(kept_size)(space);
+    NUMBER *up = bar + p->words, *part = up + p->words;
+    if (space->count) {
+        LOAD(job->x, space->count, first, count, space->count, up);
+        NAMED(solve)(space, 1, up);
+        memset(bar, 0, sizeof(NUMBER) * (size_t)p->words);
+        for (i64 i = 0; i < space->count; ++i)
+            bar[space->position[i]] = up[i];
+    } else
+        LOAD(job->x, p->words, first, count, p->words, bar);
+    LOAD(job->y, p->words, first, count, space->lower, t);
+    const NUMBER *bracket = NAMED(series)(p, t, 1, 1, kept);
+    for (i64 j = 0; j < p->degree; ++j) { /* B_0 is the logarithm */
+        const i64 top = p->degree - j, words = AS_T(words_before)(p, top + 1);
+        if (j) {
+            const REAL factor = (REAL)(-(double)j / (double)(j + 1));
+            for (i64 w = 0; w < words; ++w)
+                bar[w] += up[w] *= factor;
+        } else
+            memcpy(up, bar, sizeof(NUMBER) * (size_t)words);
+        if (top == 1)
+            break;
+        memcpy(part, up, sizeof(NUMBER) * (size_t)words);
+        NAMED(contract_left)(p, top, part, bracket, 0, 0);
+        for (i64 w = 0; w < AS_T(words_before)(p, top); ++w)
+            bar[w] += part[w];
+        NAMED(contract_right)(p, top, up, t, 0, 0);
+        bracket -= AS_T(words_before)(p, top - 1);
+    }
+    STORE(bar, p->words, first, count, job->out);
+}
+
+/* to(k) = add to(k) + scale [x, y](k) for words of one length, in a part of the table of structure
+ * constants that begins at `at`; returns where the next part begins. Without `whole`, x(j) y(i) is
+ * 0. */
+AS_INLINE const i64 *NAMED(bracket)(const i64 *at, i64 from, i64 end, const NUMBER *x,
+                                    const NUMBER *y, const int whole, const int add, REAL scale,
+                                    NUMBER *to)
+{
+    for (i64 k = from; k < end; ++k) {
+        NUMBER sum = {0};
+        i64 plus = *at++, minus = *at++;
+        for (; plus > 0; --plus, at += 2) {
+            sum += x[at[0]] * y[at[1]];
+            if (whole)
+                sum -= x[at[1]] * y[at[0]];
+        }
+        for (; minus > 0; --minus, at += 2) {
+            sum -= x[at[0]] * y[at[1]];
+            if (whole)
+                sum += x[at[1]] * y[at[0]];
+        }
+        to[k] = add ? to[k] + sum * scale : sum;
+    }
+    return at;
+}
+
+/* The product to degree 4 by the Baker-Campbell-Hausdorff series of coordinates,
+ *     x + y + c / 2 + [x - y, c] / 12 - [y, [x, c]] / 24,   c = [x, y]. */
+static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+{
+    const LIE_SPACE *space = &job->space;
+    const i64 words = space->count, degree = space->plan->degree;
+    NUMBER *x = room, *y = x + words, *c = y + words, *out = c + words;
+    i64 end[5] = {0};
+    for (i64 k = 1, i = 0; k <= degree; ++k) {
+        while (i < words && space->position[i] < AS_T(words_before)(space->plan, k + 1))
+            ++i;
+        end[k] = i;
+    }
+    LOAD(job->x, words, first, count, words, x);
+    memset(y + job->y_row, 0, sizeof(NUMBER) * (size_t)(words - job->y_row));
+    LOAD(job->y, job->y_row, first, count, job->y_row, y);
+    memset(c, 0, sizeof(NUMBER) * (size_t)end[1]);
+    const i64 *twos = space->structure, *threes = NULL, *fours = NULL, *halves = NULL;
+    const REAL twelfth = (REAL)(1.0 / 12);
+    if (degree > 1)
+        threes = NAMED(bracket)(twos, end[1], end[2], x, y, 1, 0, 1, c);
+    if (degree > 2)
+        fours = NAMED(bracket)(threes, end[2], end[3], x, y, 1, 0, 1, c);
+    if (degree > 3) {
+        halves = NAMED(bracket)(fours, end[3], end[4], x, y, 1, 0, 1, c);
+        NAMED(bracket)(halves, end[3], end[4], x, y, 1, 1, 1, c);
+    }
+    for (i64 i = 0; i < words; ++i)
+        out[i] = x[i] + y[i] + c[i] * (REAL)0.5;
+    if (degree > 2) {
+        for (i64 i = 0; i < end[2]; ++i)
+            x[i] -= y[i];
+        NAMED(bracket)(threes, end[2], end[3], x, c, 0, 1, twelfth, out);
+    }
+    if (degree > 3) {
+        NAMED(bracket)(fours, end[3], end[4], x, c, 0, 1, twelfth, out);
+        NAMED(bracket)(halves, end[3], end[4], x, c, 1, 1, twelfth, out);
+        for (i64 i = 0; i < end[1]; ++i)
+            x[i] += y[i];
+        NAMED(bracket)(threes, end[2], end[3], x, c, 0, 0, 1, c);
+        NAMED(bracket)(fours, end[3], end[4], y, c, 0, 1, (REAL)(-1.0 / 24), out);
+    }
+    STORE(out, words, first, count, job->out);
+}
+
+static void NAMED(lie_combine)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+{
+    const LIE_SPACE *space = &job->space;
+    const SIG_PLAN *p = space->plan;
+    const i64 lower = space->lower, top = space->count - space->shorter, size = lower + top;
+    NUMBER *coordinates = room, *left = coordinates + space->count, *right = left + size;
+    NUMBER *x = right + size;
+    LOAD(job->x, space->count, first, count, space->count, coordinates);
+    NAMED(expand)(space, coordinates, left);
+    memset(coordinates, 0, sizeof(NUMBER) * (size_t)space->count);
+    LOAD(job->y, job->y_row, first, count, job->y_row, coordinates);
+    NAMED(expand)(space, coordinates, right);
+    NAMED(exponential_of)(space, left, x);
+    NAMED(exponential_of)(space, right, x);
+    for (i64 i = lower; i < size; ++i)
+        left[i] += right[i];
+    NAMED(at_lyndon)(space, space->shorter, left, right, left, left + lower - space->shorter);
+    NAMED(product)(p, p->degree - 1, left, right, 1, 1);
+    NAMED(series)(p, left, 1, 0, x);
+    NAMED(at_lyndon)(space, 0, x, left, left, coordinates);
+    NAMED(solve)(space, 0, coordinates);
+    STORE(coordinates, space->count, first, count, job->out);
+}
