@@ -40,6 +40,8 @@ def _channels(name: str, dimension: Any, degree: Any, time_aug: Any, lead_lag: A
 
 
 def _method(name: str, method: Any) -> int:
+    if type(method) is int and 0 <= method <= 3:  # the common case, quickly
+        return method
     number: int = check.non_negative_int(name, "method", method)
     if number > 3:
         raise ValueError(f"{name}: `method` must be 0, 1, 2 or 3, got {number}")
@@ -48,6 +50,8 @@ def _method(name: str, method: Any) -> int:
 
 def _of_tensor(name: str, scalar_term: Any, method: Any) -> bool:
     """Whether there is a scalar term, which only tensors have."""
+    if scalar_term is False:
+        return False
     scalar_term = check.flag(name, "scalar_term", scalar_term)
     if scalar_term and _method(name, method):
         raise ValueError(f"{name}: `scalar_term` must be False for method {method}, got True")
@@ -236,19 +240,10 @@ class _Format(NamedTuple):
 
     @classmethod
     def of_path(
-        cls,
-        name: str,
-        path: Any,
-        degree: int,
-        method: int,
-        n_jobs: int,
-        time_aug: bool,
-        lead_lag: bool,
+        cls, path: Any, degree: int, method: int, n_jobs: int, time_aug: bool, lead_lag: bool
     ) -> _Format:
-        """The same of checked arguments."""
+        """The same of arguments that have been checked."""
         channels = path.shape[-1] * (2 if lead_lag else 1) + (1 if time_aug else 0)
-        if channels < 1:
-            _channels(name, path.shape[-1], degree, time_aug, lead_lag)  # raises
         return cls(channels, int(degree), min(method, 2), n_jobs)
 
     @property
@@ -377,7 +372,7 @@ def log_sig(
     tensor, restore = signature.compute(
         name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
     )
-    into = _Format.of_path(name, path, degree, method, n_jobs, time_aug, lead_lag)
+    into = _Format.of_path(path, degree, method, n_jobs, time_aug, lead_lag)
     return restore(_with(into.log(tensor), scalar_term))
 
 

@@ -197,11 +197,13 @@ def compute(
         (path, correction), restore = check.arrays(name, path=path, correction=correction)
     check.path_shape(name, "path", path.shape)
     degree = check.non_negative_int(name, "degree", degree)
-    time_aug = check.flag(name, "time_aug", time_aug)
-    lead_lag = check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
-    scalar_term = check.flag(name, "scalar_term", scalar_term)
-    stream = check.flag(name, "stream", stream)
+    if not (time_aug is lead_lag is scalar_term is stream is False):  # the common case, quickly
+        time_aug = check.flag(name, "time_aug", time_aug)
+        lead_lag = check.flag(name, "lead_lag", lead_lag)
+        scalar_term = check.flag(name, "scalar_term", scalar_term)
+        stream = check.flag(name, "stream", stream)
+    if type(end_time) is not float or end_time != 1.0:
+        end_time = check.finite_real(name, "end_time", end_time)
     n_jobs = check.n_jobs(name, n_jobs)
     _length(name, path.shape[-1], degree, time_aug, lead_lag)
     flags = (time_aug, lead_lag, end_time, n_jobs)

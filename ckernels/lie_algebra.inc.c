@@ -150,23 +150,25 @@ static void NAMED(lie_log_vjp)(const LIE_JOB *job, i64 first, i64 count, NUMBER 
 }
 
 /* to(k) = add to(k) + scale [x, y](k) for words of one length, in a part of the table of structure
- * constants that begins at `at`; returns where the next part begins. Without `whole`, x(j) y(i) is
- * 0. */
+ * constants that begins at `at`; returns where the next part begins. A bracket is x(i) y(j), the
+ * first of its `halves`, less x(j) y(i), the second. */
 AS_INLINE const i64 *NAMED(bracket)(const i64 *at, i64 from, i64 end, const NUMBER *x,
-                                    const NUMBER *y, const int whole, const int add, REAL scale,
+                                    const NUMBER *y, const int halves, const int add, REAL scale,
                                     NUMBER *to)
 {
     for (i64 k = from; k < end; ++k) {
         NUMBER sum = {0};
         i64 plus = *at++, minus = *at++;
         for (; plus > 0; --plus, at += 2) {
-            sum += x[at[0]] * y[at[1]];
-            if (whole)
+            if (halves & 1)
+                sum += x[at[0]] * y[at[1]];
+            if (halves & 2)
                 sum -= x[at[1]] * y[at[0]];
         }
         for (; minus > 0; --minus, at += 2) {
-            sum -= x[at[0]] * y[at[1]];
-            if (whole)
+            if (halves & 1)
+                sum -= x[at[0]] * y[at[1]];
+            if (halves & 2)
                 sum += x[at[1]] * y[at[0]];
         }
         to[k] = add ? to[k] + sum * scale : sum;
@@ -191,30 +193,34 @@ static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *
     memset(y + job->y_row, 0, sizeof(NUMBER) * (size_t)(words - job->y_row));
     LOAD(job->y, job->y_row, first, count, job->y_row, y);
     memset(c, 0, sizeof(NUMBER) * (size_t)end[1]);
-    const i64 *twos = space->structure, *threes = NULL, *fours = NULL, *halves = NULL;
+    const i64 *twos = space->structure, *threes = NULL, *fours = NULL, *twice = NULL;
     const REAL twelfth = (REAL)(1.0 / 12);
+    const int is_segment = job->y_row < words; /* y has letters only */
     if (degree > 1)
-        threes = NAMED(bracket)(twos, end[1], end[2], x, y, 1, 0, 1, c);
+        threes = NAMED(bracket)(twos, end[1], end[2], x, y, 3, 0, 1, c);
     if (degree > 2)
-        fours = NAMED(bracket)(threes, end[2], end[3], x, y, 1, 0, 1, c);
+        fours = is_segment ? NAMED(bracket)(threes, end[2], end[3], x, y, 2, 0, 1, c)
+                           : NAMED(bracket)(threes, end[2], end[3], x, y, 3, 0, 1, c);
     if (degree > 3) {
-        halves = NAMED(bracket)(fours, end[3], end[4], x, y, 1, 0, 1, c);
-        NAMED(bracket)(halves, end[3], end[4], x, y, 1, 1, 1, c);
+        twice = is_segment ? NAMED(bracket)(fours, end[3], end[4], x, y, 2, 0, 1, c)
+                           : NAMED(bracket)(fours, end[3], end[4], x, y, 3, 0, 1, c);
+        if (!is_segment)
+            NAMED(bracket)(twice, end[3], end[4], x, y, 3, 1, 1, c);
     }
     for (i64 i = 0; i < words; ++i)
         out[i] = x[i] + y[i] + c[i] * (REAL)0.5;
     if (degree > 2) {
         for (i64 i = 0; i < end[2]; ++i)
             x[i] -= y[i];
-        NAMED(bracket)(threes, end[2], end[3], x, c, 0, 1, twelfth, out);
+        NAMED(bracket)(threes, end[2], end[3], x, c, 1, 1, twelfth, out);
     }
     if (degree > 3) {
-        NAMED(bracket)(fours, end[3], end[4], x, c, 0, 1, twelfth, out);
-        NAMED(bracket)(halves, end[3], end[4], x, c, 1, 1, twelfth, out);
+        NAMED(bracket)(fours, end[3], end[4], x, c, 1, 1, twelfth, out);
+        NAMED(bracket)(twice, end[3], end[4], x, c, 3, 1, twelfth, out);
         for (i64 i = 0; i < end[1]; ++i)
             x[i] += y[i];
-        NAMED(bracket)(threes, end[2], end[3], x, c, 0, 0, 1, c);
-        NAMED(bracket)(fours, end[3], end[4], y, c, 0, 1, (REAL)(-1.0 / 24), out);
+        NAMED(bracket)(threes, end[2], end[3], x, c, 1, 0, 1, c);
+        NAMED(bracket)(fours, end[3], end[4], y, c, 1, 1, (REAL)(-1.0 / 24), out);
     }
     STORE(out, words, first, count, job->out);
 }

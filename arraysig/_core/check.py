@@ -52,6 +52,8 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     """
     first = next(iter(named.values()))
     if type(first) is np.ndarray and first.dtype in _PLAIN:  # the common case, quickly
+        if len(named) == 1:
+            return [first], _identity
         if all([type(a) is np.ndarray and a.dtype == first.dtype for a in named.values()]):
             return list(named.values()), _identity
     if type(first) in _SEEN and (first.dtype, first.layout) in _SEEN[type(first)]:

@@ -39,6 +39,7 @@ def _load() -> Any:
 
 _ckernels = _load()
 ffi, lib = _ckernels.ffi, _ckernels.lib
+_from_buffer, _NULL = ffi.from_buffer, ffi.NULL
 
 #: Fused multiply-adds from which Ctrl-C must work inside a call: half a second for one thread of
 #: the slowest instruction set. A call in a thread of its own costs about 0.1 ms more.
@@ -115,18 +116,16 @@ def run(
         numbers = [*plan.ints, *[a for a in attrs[:-1] if type(a) is not tuple]]
         memo[:] = getattr(lib, f"as_{op.name}_{suffix}"), numbers, pointer, view
     function, numbers, pointer, view = memo
-    arguments = [
-        ffi.from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
+    arrays = [
+        _from_buffer(view, a) if type(a) is np.ndarray else ffi.cast(pointer, a.data_ptr())
         for a in (*ins, *outs)
     ]
-    n_jobs = attrs[-1]
-    arguments += numbers
-    arguments.append(1 if n_jobs == 1 else threads(n_jobs))
+    team = 1 if attrs[-1] == 1 else threads(attrs[-1])
     bar = progress.current()
-    if plan.work < INTERRUPTIBLE_WORK and not bar:
-        status = function(*arguments, ffi.NULL)
+    if bar is None and plan.work < INTERRUPTIBLE_WORK:
+        status = function(*arrays, *numbers, team, _NULL)
     else:
-        status = _interruptibly(function, arguments, bar)
+        status = _interruptibly(function, [*arrays, *numbers, team], bar)
     if status == _OUT_OF_MEMORY:
         raise MemoryError(f"{op.function}: no memory for scratch space")
 
