@@ -276,7 +276,9 @@ def test_large_structures_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 19])
-@pytest.mark.parametrize("size", [(1, 3), (2, 1), (2, 5), (3, 3), (5, 3)])
+@pytest.mark.parametrize(
+    "size", [(1, 3), (2, 1), (2, 5), (3, 3), (5, 3)], ids=lambda size: f"cpu-{size}"
+)
 def test_gradients_of_many_and_of_one(
     size: tuple[int, int], batch: int, rng: np.random.Generator
 ) -> None:
@@ -302,6 +304,7 @@ def test_gradients_of_many_and_of_one(
 @pytest.mark.parametrize(
     "shape",
     [(19, 30, 5, 3), (3, 40, 7, 3), (40, 20, 3, 4), (33, 9, 4, 5), (1, 700, 3, 5), (20, 5, 8, 3)],
+    ids=lambda shape: f"cpu-{shape}",
 )
 def test_walks_over_lyndon_words(
     shape: tuple[int, int, int, int], flags: dict[str, bool], rng: np.random.Generator
@@ -459,3 +462,46 @@ def test_lengths_that_fit_nothing() -> None:
             getattr(arraysig, name)(*args)
     with pytest.raises(ValueError, match="^log_sig: `scalar_term` must be False for method 1"):
         arraysig.log_sig(np.ones((3, 2)), 2, scalar_term=True)
+
+
+@pytest.mark.parametrize("size", [(2, 5), (3, 4)])
+def test_iisignature(size: tuple[int, int], rng: np.random.Generator) -> None:
+    iisignature = pytest.importorskip("iisignature")
+    path, prepared = rng.normal(size=(7, size[0])), iisignature.prepare(*size)
+    letters = [str(i + 1) for i in range(size[0])]
+    names = arraysig.log_sig_basis(*size, method=2, names=letters)
+    assert list(iisignature.basis(prepared)) == names
+    expected = iisignature.logsig(path, prepared)
+    got = arraysig.log_sig(path, size[1], method=2)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(2, 5), (3, 4), (5, 3)])
+def test_pysiglib(size: tuple[int, int], rng: np.random.Generator) -> None:
+    pysiglib = pytest.importorskip("pysiglib")
+    pysiglib.prepare_log_sig(*size, 3)
+    path = rng.normal(size=(20, 7, size[0]))
+    for method in range(4):
+        expected = pysiglib.log_sig(path, size[1], method=method)
+        got = arraysig.log_sig(path, size[1], method=method)
+        np.testing.assert_allclose(got, expected, atol=1e-11)
+    for name, second in (
+        ("log_sig_combine", got[::-1].copy()),
+        ("log_sig_join", path[:, 0].copy()),
+    ):
+        expected = getattr(pysiglib, name)(got, second, *size)
+        found = getattr(arraysig, name)(got, second, *size)
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_long_paths_in_single_precision() -> None:
+    rng = np.random.default_rng(7)
+    steps = rng.normal(size=(100_000, 2)) / np.sqrt(100_000)
+    path = np.cumsum(steps, axis=0, dtype=np.float32)
+    for method in (0, 1, 2):
+        got = arraysig.log_sig(path, 5, method=method)
+        exact = arraysig.log_sig(path.astype(float), 5, method=method)
+        counts = [2**k for k in range(1, 6)] if method == 0 else [2, 1, 2, 3, 6]
+        for level in np.split(np.arange(len(exact)), np.cumsum(counts)[:-1]):
+            error = np.linalg.norm(got[level] - exact[level]) / np.linalg.norm(exact[level])
+            assert error < 1e-5
