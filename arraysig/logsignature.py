@@ -238,14 +238,6 @@ class _Format(NamedTuple):
         channels = _channels(name, dimension, degree, time_aug, lead_lag)
         return cls(channels, int(degree), min(_method(name, method), 2), check.n_jobs(name, n_jobs))
 
-    @classmethod
-    def of_path(
-        cls, path: Any, degree: int, method: int, n_jobs: int, time_aug: bool, lead_lag: bool
-    ) -> _Format:
-        """The same of arguments that have been checked."""
-        channels = path.shape[-1] * (2 if lead_lag else 1) + (1 if time_aug else 0)
-        return cls(channels, int(degree), min(method, 2), n_jobs)
-
     @property
     def tensor_length(self) -> int:
         """Numbers of a tensor without the scalar term."""
@@ -372,8 +364,9 @@ def log_sig(
     tensor, restore = signature.compute(
         name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
     )
-    into = _Format.of_path(path, degree, method, n_jobs, time_aug, lead_lag)
-    return restore(_with(into.log(tensor), scalar_term))
+    channels = path.shape[-1] * (2 if lead_lag else 1) + (1 if time_aug else 0)
+    result = ops.log(tensor, channels, int(degree), min(method, 2), n_jobs)
+    return restore(_with(result, scalar_term))
 
 
 @documented

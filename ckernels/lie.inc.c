@@ -234,6 +234,6 @@ int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i
     AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
     AS_T(describe_space)(&job.space, &plan, count, words, solve, expand);
     job.space.structure = (const i64 *)structure;
-    job.room = structure ? 4 * count : 3 * count + 3 * job.space.lower;
+    job.room = structure ? 7 * count : 3 * count + 3 * job.space.lower;
     return AS_T(run_lie)(&job, 3);
 }

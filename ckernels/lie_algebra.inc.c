@@ -149,80 +149,105 @@ static void NAMED(lie_log_vjp)(const LIE_JOB *job, i64 first, i64 count, NUMBER 
     STORE(bar, p->words, first, count, job->out);
 }
 
-/* to(k) = add to(k) + scale [x, y](k) for words of one length, in a part of the table of structure
- * constants that begins at `at`; returns where the next part begins. A bracket is x(i) y(j), the
- * first of its `halves`, less x(j) y(i), the second. */
-AS_INLINE const i64 *NAMED(bracket)(const i64 *at, i64 from, i64 end, const NUMBER *x,
-                                    const NUMBER *y, const int halves, const int add, REAL scale,
-                                    NUMBER *to)
+/* Brackets s = [x, y] and r = [u, z] + [v, w] of words `from` .. `end`, all of one length, by a
+ * part of the table of structure constants that begins at `at`; returns where the next part begins.
+ * Of [x, y] there are x(i) y(j), the first of `halves`, and -x(j) y(i), the second; so of [u, z];
+ * of [v, w] the first one, unless v is NULL. Without `add`, to = s and other = r; with it to += s /
+ * 2 + r. */
+AS_INLINE const i64 *NAMED(brackets)(const i64 *at, i64 from, i64 end, const NUMBER *x,
+                                     const NUMBER *y, const int halves, const NUMBER *u,
+                                     const NUMBER *z, const int halves_of_u, const NUMBER *v,
+                                     const NUMBER *w, const int add, NUMBER *to, NUMBER *other)
 {
     for (i64 k = from; k < end; ++k) {
-        NUMBER sum = {0};
+        NUMBER s = {0}, r = {0};
         i64 plus = *at++, minus = *at++;
+#define AS_TERM(PLUS, MINUS)                                                                       \
+    if (halves & 1)                                                                                \
+        s PLUS x[at[0]] * y[at[1]];                                                                \
+    if (halves & 2)                                                                                \
+        s MINUS x[at[1]] * y[at[0]];                                                               \
+    if (halves_of_u & 1)                                                                           \
+        r PLUS u[at[0]] * z[at[1]];                                                                \
+    if (halves_of_u & 2)                                                                           \
+        r MINUS u[at[1]] * z[at[0]];                                                               \
+    if (v)                                                                                         \
+        r PLUS v[at[0]] * w[at[1]];
         for (; plus > 0; --plus, at += 2) {
-            if (halves & 1)
-                sum += x[at[0]] * y[at[1]];
-            if (halves & 2)
-                sum -= x[at[1]] * y[at[0]];
+            AS_TERM(+=, -=)
         }
         for (; minus > 0; --minus, at += 2) {
-            if (halves & 1)
-                sum -= x[at[0]] * y[at[1]];
-            if (halves & 2)
-                sum += x[at[1]] * y[at[0]];
+            AS_TERM(-=, +=)
         }
-        to[k] = add ? to[k] + sum * scale : sum;
+#undef AS_TERM
+        if (add)
+            to[k] += s * (REAL)0.5 + r;
+        if (!add && halves)
+            to[k] = s;
+        if (!add && halves_of_u)
+            other[k] = r;
     }
     return at;
 }
 
 /* The product to degree 4 by the Baker-Campbell-Hausdorff series of coordinates,
- *     x + y + c / 2 + [x - y, c] / 12 - [y, [x, c]] / 24,   c = [x, y]. */
-static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+ *     x + y + c / 2 + [u, c] + [v, d],   c = [x, y], u = (x - y) / 12, v = -y / 24, d = [x, c],
+ * into x, longer words first, since they need the shorter ones of x. `is_segment`: y has letters
+ * only. */
+AS_INLINE void NAMED(series_of)(const LIE_SPACE *space, NUMBER *x, const NUMBER *y,
+                                const int is_segment, NUMBER *room)
 {
-    const LIE_SPACE *space = &job->space;
     const i64 words = space->count, degree = space->plan->degree;
-    NUMBER *x = room, *y = x + words, *c = y + words, *out = c + words;
+    const int whole = 3, longer = is_segment ? 2 : 3;
     i64 end[5] = {0};
     for (i64 k = 1, i = 0; k <= degree; ++k) {
         while (i < words && space->position[i] < AS_T(words_before)(space->plan, k + 1))
             ++i;
         end[k] = i;
     }
+    const i64 shorter = end[as_least(degree, 3)]; /* words that longer ones are made of */
+    NUMBER *c = room, *d = c + shorter, *e = d + shorter, *u = e + shorter, *v = u + shorter;
+    const i64 *twos = space->structure, *threes = NULL;
+    memset(c, 0, sizeof(NUMBER) * (size_t)end[1]);
+    if (degree > 1)
+        threes =
+            NAMED(brackets)(twos, end[1], end[2], x, y, whole, x, y, 0, NULL, NULL, 0, c, NULL);
+    if (degree > 2) {
+        NAMED(brackets)(threes, end[2], end[3], x, y, longer, x, y, 0, NULL, NULL, 0, c, NULL);
+        for (i64 i = 0; i < end[2]; ++i)
+            u[i] = (x[i] - y[i]) * (REAL)(1.0 / 12);
+        for (i64 i = 0; i < end[1]; ++i)
+            v[i] = y[i] * (REAL)(-1.0 / 24);
+        const i64 *fours =
+            NAMED(brackets)(threes, end[2], end[3], x, c, 1, u, c, 1, NULL, NULL, 0, d, e);
+        if (degree > 3) {
+            const i64 *twice =
+                NAMED(brackets)(fours, end[3], end[4], x, y, longer, u, c, 1, v, d, 1, x, NULL);
+            NAMED(brackets)(twice, end[3], end[4], x, y, is_segment ? 0 : whole, u, c, whole, NULL,
+                            NULL, 1, x, NULL);
+        }
+        for (i64 i = end[2]; i < end[3]; ++i)
+            x[i] += e[i];
+    }
+    for (i64 i = 0; i < shorter; ++i)
+        x[i] += c[i] * (REAL)0.5;
+    for (i64 i = 0; i < words; ++i)
+        x[i] += y[i];
+}
+
+static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+{
+    const LIE_SPACE *space = &job->space;
+    const i64 words = space->count;
+    NUMBER *x = room, *y = x + words, *rest = y + words;
     LOAD(job->x, words, first, count, words, x);
     memset(y + job->y_row, 0, sizeof(NUMBER) * (size_t)(words - job->y_row));
     LOAD(job->y, job->y_row, first, count, job->y_row, y);
-    memset(c, 0, sizeof(NUMBER) * (size_t)end[1]);
-    const i64 *twos = space->structure, *threes = NULL, *fours = NULL, *twice = NULL;
-    const REAL twelfth = (REAL)(1.0 / 12);
-    const int is_segment = job->y_row < words; /* y has letters only */
-    if (degree > 1)
-        threes = NAMED(bracket)(twos, end[1], end[2], x, y, 3, 0, 1, c);
-    if (degree > 2)
-        fours = is_segment ? NAMED(bracket)(threes, end[2], end[3], x, y, 2, 0, 1, c)
-                           : NAMED(bracket)(threes, end[2], end[3], x, y, 3, 0, 1, c);
-    if (degree > 3) {
-        twice = is_segment ? NAMED(bracket)(fours, end[3], end[4], x, y, 2, 0, 1, c)
-                           : NAMED(bracket)(fours, end[3], end[4], x, y, 3, 0, 1, c);
-        if (!is_segment)
-            NAMED(bracket)(twice, end[3], end[4], x, y, 3, 1, 1, c);
-    }
-    for (i64 i = 0; i < words; ++i)
-        out[i] = x[i] + y[i] + c[i] * (REAL)0.5;
-    if (degree > 2) {
-        for (i64 i = 0; i < end[2]; ++i)
-            x[i] -= y[i];
-        NAMED(bracket)(threes, end[2], end[3], x, c, 1, 1, twelfth, out);
-    }
-    if (degree > 3) {
-        NAMED(bracket)(fours, end[3], end[4], x, c, 1, 1, twelfth, out);
-        NAMED(bracket)(twice, end[3], end[4], x, c, 3, 1, twelfth, out);
-        for (i64 i = 0; i < end[1]; ++i)
-            x[i] += y[i];
-        NAMED(bracket)(threes, end[2], end[3], x, c, 1, 0, 1, c);
-        NAMED(bracket)(fours, end[3], end[4], y, c, 1, 1, (REAL)(-1.0 / 24), out);
-    }
-    STORE(out, words, first, count, job->out);
+    if (job->y_row < words)
+        NAMED(series_of)(space, x, y, 1, rest);
+    else
+        NAMED(series_of)(space, x, y, 0, rest);
+    STORE(x, words, first, count, job->out);
 }
 
 static void NAMED(lie_combine)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
