@@ -74,8 +74,8 @@ def prepare_log_sig(
     -----
     Tables are for a number of channels, after augmentation, and a degree; `log_sig`,
     `sig_to_log_sig`, `logsig_to_sig`, `log_sig_combine`, `log_sig_join` and their gradients share
-    them. Those of the eight pairs that were used last stay in memory. Threads that need the same
-    table wait for the one that makes it.
+    them. They stay in memory at least while no more than eight pairs are in use; `clear_cache`
+    drops all. Threads that need the same table wait for the one that makes it.
 
     Examples
     --------

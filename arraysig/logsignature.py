@@ -361,6 +361,7 @@ def log_sig(
     flags = time_aug, lead_lag, end_time
     method = _method(name, method)
     scalar_term = _of_tensor(name, scalar_term, method)
+    n_jobs = check.n_jobs(name, n_jobs)
     tensor, restore = signature.compute(
         name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
     )
@@ -700,7 +701,7 @@ def log_sig_combine(
 
     Notes
     -----
-    The Baker-Campbell-Hausdorff product ``log(exp(a) exp(b))``, by way of the tensor algebra.
+    The Baker-Campbell-Hausdorff product ``log(exp(a) exp(b))``.
 
     Examples
     --------

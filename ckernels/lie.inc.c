@@ -127,7 +127,7 @@ static void AS_T(describe_space)(LIE_SPACE *space, const SIG_PLAN *p, i64 count,
     space->plan = p;
     space->count = count;
     space->lower = p->degree ? AS_T(words_before)(p, p->degree) : 0;
-    space->position = (const i64 *)words + count + 1;
+    space->position = words ? (const i64 *)words + count + 1 : NULL;
     space->solve = (const i64 *)solve;
     space->expand = (const i64 *)expand;
     if (solve && space->solve[count] == count)
@@ -162,14 +162,16 @@ static i64 AS_T(make_splits)(LIE_SPACE *space, i64 *to)
     return size;
 }
 
-static int AS_T(run_lie)(LIE_JOB *job, double work)
+static int AS_T(run_lie)(LIE_JOB *job, double work, int needs_splits)
 {
     const SIG_PLAN *p = job->space.plan;
     _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
-    void *splits = as_scratch(stack, AS_T(make_splits)(&job->space, NULL) * (i64)sizeof(i64));
+    const i64 size = needs_splits ? AS_T(make_splits)(&job->space, NULL) : 0;
+    void *splits = as_scratch(stack, size * (i64)sizeof(i64));
     if (!splits)
         return AS_OUT_OF_MEMORY;
-    AS_T(make_splits)(&job->space, splits);
+    if (size)
+        AS_T(make_splits)(&job->space, splits);
     job->in_lanes = p->batch > AS_LANES / 4 && job->room * AS_VECTOR_BYTES <= AS_PATH_LANES_BYTES;
     work *= (double)p->words * (double)(p->degree + 4) * (double)p->batch / AS_LANES;
     const i64 team = work < AS_SMALL_WORK ? 1 : p->threads;
@@ -198,7 +200,7 @@ int AS_ENTRY_NAME(lie_log)(const REAL *tensor, REAL *out, i64 batch, i64 count, 
     AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
     AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
     job.room = count ? 2 * job.space.lower + 2 * count : 2 * plan.words;
-    return AS_T(run_lie)(&job, 1);
+    return AS_T(run_lie)(&job, 1, count > 0);
 }
 
 int AS_ENTRY_NAME(lie_log_vjp)(const REAL *grad, const REAL *tensor, REAL *out, i64 batch,
@@ -216,7 +218,7 @@ int AS_ENTRY_NAME(lie_log_vjp)(const REAL *grad, const REAL *tensor, REAL *out, 
     AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
     AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
     job.room = job.space.lower + AS_T(kept_size)(&job.space) + 3 * plan.words;
-    return AS_T(run_lie)(&job, 3);
+    return AS_T(run_lie)(&job, 3, 0);
 }
 
 int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i64 batch, i64 count,
@@ -235,5 +237,5 @@ int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i
     AS_T(describe_space)(&job.space, &plan, count, words, solve, expand);
     job.space.structure = (const i64 *)structure;
     job.room = structure ? 7 * count : 3 * count + 3 * job.space.lower;
-    return AS_T(run_lie)(&job, 3);
+    return AS_T(run_lie)(&job, 3, !structure);
 }

@@ -3,8 +3,8 @@
  * rows of the user's memory and NUMBERs. Layouts and formulas in lie.inc.c.
  */
 
-/* B_1, to level degree - 1, into x. With `kept`, which has room for B_(degree-1), ..., B_1 one
- * after another, all of them, and x is not used. Returns where B_1 is. */
+/* B_1, to level degree - 1, into x; with `keep` B_(degree-1), ..., B_1 one after another. Returns
+ * where B_1 is. */
 static NUMBER *NAMED(series)(const SIG_PLAN *p, const NUMBER *t, int logarithm, int keep, NUMBER *x)
 {
     for (i64 j = p->degree - 1; j >= 1; --j) {

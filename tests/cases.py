@@ -723,6 +723,7 @@ CASES: list[Case] = [
         _log(2, 3, 1),
         _log(3, 3, 2),
         _log(2, 3, 0),
+        _log(5, 3, 1),
         _log(1, 2, 2, time_aug=True, lead_lag=True, end_time=-0.5),
         _log_algebra(3, 3),
         _algebra(2, 4, True),

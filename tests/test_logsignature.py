@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 
 import arraysig
-from arraysig._core import lie
+from arraysig._core import dispatch, lie
 from arraysig._ops import lie as ops
 
 from . import reference
 from .backends import Backend
+from .emulator.device import EmulatedDevice
 
 
 def expanded(text: str) -> dict[str, int]:
@@ -300,6 +302,45 @@ def test_gradients_of_many_and_of_one(
         np.testing.assert_allclose((gradient * change).sum(-1), slope, rtol=1e-5, atol=1e-5)
 
 
+# More tensors than blocks, and sums long enough for a warp.
+@pytest.mark.parametrize("size", [(2, 7), (3, 5)], ids=lambda size: f"emulated-numpy-{size}")
+def test_blocks_take_many_tensors(size: tuple[int, int], rng: np.random.Generator) -> None:
+    tensors = rng.normal(size=(40, arraysig.sig_length(*size)))
+    one, two, derivs = rng.normal(size=(3, 40, arraysig.log_sig_length(*size))) / 2
+    calls: list[tuple[Callable[[], Any], float]] = [
+        (lambda: ops.log(tensors, *size, 2, 1), 1e-13),
+        (lambda: ops.log_vjp(derivs, tensors, *size, 2, 1), 1e-13),
+        (lambda: ops.combine(one, two, *size, 1), 1e-11),
+    ]
+    expected = [call() for call, _ in calls]
+    before = dispatch.emulate(EmulatedDevice(processors=1))
+    try:
+        got = [call() for call, _ in calls]
+    finally:
+        dispatch.emulate(before)
+    for values, wanted, (_, tolerance) in zip(got, expected, calls, strict=True):
+        np.testing.assert_allclose(values, wanted, atol=tolerance * np.abs(wanted).max())
+
+
+def test_products_of_degree_zero() -> None:
+    none, step = np.zeros((4, 0)), np.ones((4, 3))
+    assert arraysig.log_sig_join(none, step, 3, 0).shape == (4, 0)
+    gradients = arraysig.log_sig_join_backprop(none, none, step, 3, 0)
+    assert [g.shape for g in gradients] == [(4, 0), (4, 3)]
+    assert not gradients[1].any()
+    assert [g.shape for g in arraysig.log_sig_combine_backprop(none, none, none, 3, 0)] == [
+        (4, 0),
+        (4, 0),
+    ]
+
+
+def test_n_jobs_may_be_any_integer(rng: np.random.Generator) -> None:
+    path = rng.normal(size=(3, 5, 2))
+    for n_jobs in (np.int8(2), np.array(2)):
+        got = arraysig.log_sig(path, 3, n_jobs=n_jobs)
+        np.testing.assert_array_equal(got, arraysig.log_sig(path, 3))
+
+
 @pytest.mark.parametrize("flags", [{}, {"time_aug": True}, {"lead_lag": True}], ids=str)
 @pytest.mark.parametrize(
     "shape",
@@ -406,12 +447,18 @@ def test_torch(torch_xp: Backend, rng: np.random.Generator) -> None:
     for method in (0, 1, 2):
         assert torch.autograd.gradcheck(lambda p, m=method: arraysig.log_sig(p, 3, method=m), path)
     assert torch.autograd.gradgradcheck(lambda p: arraysig.log_sig(p, 2, method=2), path[:1])
+    wide = torch_xp.array(rng.normal(size=(3, 5))).requires_grad_()  # walks Lyndon words only
+    assert torch.autograd.gradgradcheck(lambda p: arraysig.log_sig(p, 3), wide)
+    assert torch.autograd.gradcheck(lambda p: arraysig.log_sig(p, 3), wide, check_forward_ad=True)
     log = arraysig.log_sig(path, 3, method=2).detach().requires_grad_()
     log = log.detach()[:1].requires_grad_()
     assert torch.autograd.gradcheck(lambda a: arraysig.logsig_to_sig(a, 2, 3, method=2), log)
     assert torch.autograd.gradcheck(lambda a: arraysig.log_sig_combine(a, a * 2, 2, 3), log)
     step = torch_xp.array(rng.normal(size=(1, 2))).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, v: arraysig.log_sig_join(a, v, 2, 3), (log, step))
+    longer = arraysig.log_sig(path, 5, method=2).detach()[:1].requires_grad_()  # no constants
+    product = [lambda a: arraysig.log_sig_combine(a, a * 2, 2, 5), longer]
+    assert torch.autograd.gradcheck(*product, check_forward_ad=True)
     one = path.detach()[0]
     jacobian = torch.func.jacrev(lambda p: arraysig.log_sig(p, 3))(one)
     forward = torch.func.jacfwd(lambda p: arraysig.log_sig(p, 3))(one)

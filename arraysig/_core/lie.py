@@ -96,7 +96,17 @@ class _Brackets(NamedTuple):
 
 #: By channels and degree: who makes tables of these has the lock.
 _locks: dict[tuple[int, int], threading.Lock] = {}
-os.register_at_fork(after_in_child=_locks.clear)  # the threads that hold them are not in the child
+#: Read from files, until they are in the cache below; of sizes whose lock is held.
+_read: dict[tuple[int, int], _Brackets] = {}
+
+
+def _in_forked_child() -> None:
+    # The threads that hold locks, or are about to take what they have read, are not in the child.
+    _locks.clear()
+    _read.clear()
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
 
 
 def _lock(channels: int, degree: int) -> threading.Lock:
@@ -201,10 +211,6 @@ def _made(channels: int, degree: int) -> _Brackets:
         np.concatenate([none, *expansions], axis=1),
         np.concatenate([none, *solutions], axis=1),
     )
-
-
-#: Read from files, until they are in the cache below; of sizes whose lock is held.
-_read: dict[tuple[int, int], _Brackets] = {}
 
 
 @functools.lru_cache(8)
@@ -337,6 +343,8 @@ def _structure(channels: int, degree: int) -> Table:
 def prepare(kinds: Sequence[int], channels: int, degree: int, use_disk: bool) -> OSError | None:
     """Make matrices and their transposes, with `use_disk` from what is in a file.
 
+    With coordinates go structure constants, of which only products of coordinates are made.
+
     Returns what prevented that there is a file now.
     """
     failure = _kept(channels, degree) if use_disk and kinds else None
@@ -344,6 +352,8 @@ def prepare(kinds: Sequence[int], channels: int, degree: int, use_disk: bool) ->
         of = key(kind, channels, degree)
         matrix(of)
         matrix(transposed(of))
+    if COORDINATES in kinds:
+        structure(channels, degree)
     return failure
 
 

@@ -215,7 +215,7 @@ def _plan_combine(left: Shape, right: Shape, dimension: int, degree: int, n_jobs
     *batch, _ = left
     count = math.prod(batch)
     expand = lie.matrix(lie.key(lie.EXPAND, dimension, degree)).table
-    structure = lie.structure(dimension, degree) or 0
+    structure = lie.structure(dimension, degree) or 0  # only C uses it
     ints = (count, *_tables(dimension, degree, 2), expand, right[-1], structure)
     return Plan((Spec(tuple(left)),), ints, 4 * _log_work(count, dimension, degree))
 
@@ -223,8 +223,9 @@ def _plan_combine(left: Shape, right: Shape, dimension: int, degree: int, n_jobs
 def _both(left: Any, right: Any) -> list[Any]:
     """Coordinates of both factors."""
     missing = left.shape[-1] - right.shape[-1]
-    rest = [zeros(right, (*right.shape[:-1], missing))] if missing else []
-    return [left, concat([right, *rest])]
+    if missing:
+        right = concat([right, zeros(right, (*right.shape[:-1], missing))])
+    return [left, right]
 
 
 def _combined(left: Any, right: Any, attrs: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
@@ -240,6 +241,8 @@ def combine_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
     """Gradient of `combine` with respect to both factors."""
     (left, right), (g,), (dimension, degree, n_jobs) = saved, grads, attrs
     size = dimension, degree
+    if degree == 0:
+        return zeros(left, tuple(left.shape)), zeros(right, tuple(right.shape))
     elements, factors, product = _combined(left, right, attrs)
     grad = log_vjp(g, product, *size, 2, n_jobs)
     of_factors = tensors.product_vjp(factors, (grad,), *size, 1, 1, False, n_jobs)
@@ -254,6 +257,8 @@ def _combine_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
     dimension, degree, n_jobs = attrs
     size = dimension, degree
     left, right = saved
+    if degree == 0:
+        return (zeros(left, tuple(left.shape)),)
     elements, factors, product = _combined(left, right, attrs)
     changes = [
         _tangent(x, to_tensor(h, *size, 2, n_jobs), *size, False, n_jobs)[2]

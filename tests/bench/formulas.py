@@ -22,7 +22,8 @@ DEFINITIONS = {
     "stores checkpoints is not counted; at degree 2, where products of matrices do, arraysig needs "
     "half of F and G or less, so that its fractions of the FMA peak say more than is done",
     "log_sig_fmas": "those of the signature and its gradient, of the last level Lyndon words only; "
-    "logarithms and changes of basis are not counted",
+    "logarithms and changes of basis are not counted; of log_sig_combine and log_sig_join those of "
+    "exponentials, product and logarithm of tensors, though to degree 4 there is a shorter way",
     "sig_kernel_fmas": "per increment of two segments d for the inner product and 3 for what the "
     "scheme needs of it, per cell of the refined grid 4; with RBF, instead of d, 2 d and 20 per "
     "pair of points; gradients three times as many",
