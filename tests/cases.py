@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable
@@ -15,6 +16,9 @@ import arraysig
 from . import reference
 
 Shape = tuple[int, ...]
+
+
+_results: dict[tuple[Any, ...], np.ndarray] = {}
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,16 @@ class Case:
         return [rng.normal(size=s) for s in self.shapes(batch, length)]
 
     def reference(self, *arrays: np.ndarray) -> np.ndarray:
-        """The slow definition over batches."""
-        return reference.batched(self.expected, *arrays, ranks=self.ranks)
+        """The slow definition over batches, once for the same arrays: backends share them."""
+        if any(a.dtype == object for a in arrays):  # whose bytes do not tell their numbers
+            return reference.batched(self.expected, *arrays, ranks=self.ranks)
+        items = [(a.shape, a.dtype.str, hashlib.sha256(a.tobytes()).digest()) for a in arrays]
+        key = (id(self), *items)
+        if key not in _results:
+            result = reference.batched(self.expected, *arrays, ranks=self.ranks)
+            result.flags.writeable = False
+            _results[key] = result
+        return _results[key]
 
 
 def _options(options: dict[str, Any]) -> str:
@@ -721,9 +733,8 @@ CASES: list[Case] = [
         _kernel(2, {"dyadic_order": (1, 0)}, "RBFKernel", 2.0, lead_lag=True, return_grid=True),
         _kernel(2, {"order": 4, "fold": 2}, "ScaledLinearKernel", 0.3, return_grid=True),
         _log(2, 3, 1),
-        _log(3, 3, 2),
         _log(2, 3, 0),
-        _log(5, 3, 1),
+        _log(5, 3, 2),
         _log(1, 2, 2, time_aug=True, lead_lag=True, end_time=-0.5),
         _log_algebra(3, 3),
         _algebra(2, 4, True),
