@@ -7,6 +7,7 @@ from typing import Any
 from ._core import check
 from ._core.docs import documented
 from ._ops import tensors as ops
+from .words import augmented_channels
 
 __all__ = [
     "linear_sig",
@@ -28,7 +29,7 @@ def tensor_size(
     degree = check.non_negative_int(name, "degree", degree)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
-    return dimension * (2 if lead_lag else 1) + time_aug, degree
+    return augmented_channels(dimension, time_aug, lead_lag), degree
 
 
 def _scalar_term(name: str, argument: str, array: Any, size: tuple[int, int]) -> bool:

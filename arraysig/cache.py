@@ -9,7 +9,7 @@ from typing import Any
 
 from ._core import check, dispatch, lie, store, tables
 from ._core.docs import documented
-from .logsignature import _channels, _method
+from .logsignature import channels_of, checked_method
 from .words import tensor_length
 
 __all__ = ["clear_cache", "prepare_log_sig", "set_cache_dir"]
@@ -84,8 +84,8 @@ def prepare_log_sig(
     >>> arraysig.prepare_log_sig(2, 4, method=1, time_aug=True)
     """
     name = "prepare_log_sig"
-    channels = _channels(name, dimension, degree, time_aug, lead_lag)
-    method = _method(name, method)
+    channels = channels_of(name, dimension, degree, time_aug, lead_lag)
+    method = checked_method(name, method)
     use_disk = check.flag(name, "use_disk", use_disk)
     kinds = _KINDS[method] if degree else ()
     size = 8 * tensor_length(channels, degree)

@@ -12,7 +12,7 @@ from ._core.namespace import concat, contiguous, zeros
 from ._ops import lie as ops
 from ._ops import tensors
 from .algebra import tensor_size
-from .words import Word, lyndon_words, tensor_length, words
+from .words import Word, augmented_channels, lyndon_words, tensor_length, words
 
 __all__ = [
     "linear_log_sig",
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 
-def _channels(name: str, dimension: Any, degree: Any, time_aug: Any, lead_lag: Any) -> int:
+def channels_of(name: str, dimension: Any, degree: Any, time_aug: Any, lead_lag: Any) -> int:
     """Channels after augmentation; ValueError where 64 bits can not count their words."""
     channels, degree = tensor_size(name, dimension, degree, time_aug, lead_lag)
     tensors.row_length(name, channels, degree, False)
     return channels
 
 
-def _method(name: str, method: Any) -> int:
+def checked_method(name: str, method: Any) -> int:
     if type(method) is int and 0 <= method <= 3:  # the common case, quickly
         return method
     number: int = check.non_negative_int(name, "method", method)
@@ -53,7 +53,7 @@ def _of_tensor(name: str, scalar_term: Any, method: Any) -> bool:
     if scalar_term is False:
         return False
     scalar_term = check.flag(name, "scalar_term", scalar_term)
-    if scalar_term and _method(name, method):
+    if scalar_term and checked_method(name, method):
         raise ValueError(f"{name}: `scalar_term` must be False for method {method}, got True")
     return bool(scalar_term)
 
@@ -117,7 +117,7 @@ def log_sig_length(
     120
     """
     return sum(
-        _lyndon_counts(_channels("log_sig_length", dimension, degree, time_aug, lead_lag), degree)
+        _lyndon_counts(channels_of("log_sig_length", dimension, degree, time_aug, lead_lag), degree)
     )
 
 
@@ -190,8 +190,8 @@ def log_sig_basis(
     ['x', 't', '[x,t]', '[x,[x,t]]', '[[x,t],t]']
     """
     name = "log_sig_basis"
-    channels = _channels(name, dimension, degree, time_aug, lead_lag)
-    method = _method(name, method)
+    channels = channels_of(name, dimension, degree, time_aug, lead_lag)
+    method = checked_method(name, method)
     letters = [str(i) for i in range(channels)]
     if names is not None:
         is_sequence = isinstance(names, Sequence) and not isinstance(names, str)
@@ -235,8 +235,10 @@ class _Format(NamedTuple):
         lead_lag: Any = False,
     ) -> _Format:
         """Check what was asked for."""
-        channels = _channels(name, dimension, degree, time_aug, lead_lag)
-        return cls(channels, int(degree), min(_method(name, method), 2), check.n_jobs(name, n_jobs))
+        channels = channels_of(name, dimension, degree, time_aug, lead_lag)
+        return cls(
+            channels, int(degree), min(checked_method(name, method), 2), check.n_jobs(name, n_jobs)
+        )
 
     @property
     def tensor_length(self) -> int:
@@ -359,13 +361,13 @@ def log_sig(
     """
     name = "log_sig"
     flags = time_aug, lead_lag, end_time
-    method = _method(name, method)
+    method = checked_method(name, method)
     scalar_term = _of_tensor(name, scalar_term, method)
     n_jobs = check.n_jobs(name, n_jobs)
     tensor, restore = signature.compute(
         name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
     )
-    channels = path.shape[-1] * (2 if lead_lag else 1) + (1 if time_aug else 0)
+    channels = augmented_channels(path.shape[-1], time_aug, lead_lag)
     result = ops.log(tensor, channels, int(degree), min(method, 2), n_jobs)
     return restore(_with(result, scalar_term))
 

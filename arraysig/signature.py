@@ -13,7 +13,7 @@ from ._core.tables import all_words, encoded, has_more_nodes
 from ._ops import coefficients
 from ._ops import signature as ops
 from ._ops.tensors import row_length
-from .words import check_word, position
+from .words import augmented_channels, check_word, position
 
 __all__ = [
     "extract_sig_coef",
@@ -76,8 +76,7 @@ def sig_length(
 
 
 def _length(name: str, dimension: int, degree: int, time_aug: bool, lead_lag: bool) -> int:
-    channels = dimension * (2 if lead_lag else 1) + (1 if time_aug else 0)
-    return row_length(name, channels, degree, False)
+    return row_length(name, augmented_channels(dimension, time_aug, lead_lag), degree, False)
 
 
 @documented
@@ -236,7 +235,7 @@ def _by_words(
 ) -> tuple[Any, ...]:
     """Path and attributes of `coefficients.sig_coef` for whole signatures, or streams of them."""
     length = _length(name, path.shape[-1], degree, time_aug, lead_lag)
-    letters, blocks, time = path.shape[-1] * (2 if lead_lag else 1) + time_aug, 1, False
+    letters, blocks, time = augmented_channels(path.shape[-1], time_aug, lead_lag), 1, False
     if _is_given(correction):
         blocks = check.correction(name, correction, path.shape, degree, lead_lag)
         letters, time = path.shape[-1], time_aug
@@ -433,7 +432,7 @@ def extract_sig_coef(
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     scalar_term = check.flag(name, "scalar_term", scalar_term)
-    channels = dimension * (2 if lead_lag else 1) + time_aug
+    channels = augmented_channels(dimension, time_aug, lead_lag)
     if not isinstance(words, list):
         words = [words]
     if not sig.shape:
@@ -529,7 +528,7 @@ def sig_coef(
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     end_time = check.finite_real(name, "end_time", end_time)
     n_jobs = check.n_jobs(name, n_jobs)
-    chosen = _words(name, words, path.shape[-1] * (2 if lead_lag else 1) + time_aug)
+    chosen = _words(name, words, augmented_channels(path.shape[-1], time_aug, lead_lag))
     if check.flag(name, "prefixes", prefixes):
         chosen = _with_prefixes(chosen)
     numbers = encoded(chosen)
@@ -599,7 +598,7 @@ def sig_coef_backprop(
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     end_time = check.finite_real(name, "end_time", end_time)
     n_jobs = check.n_jobs(name, n_jobs)
-    chosen = _words(name, words, path.shape[-1] * (2 if lead_lag else 1) + time_aug)
+    chosen = _words(name, words, augmented_channels(path.shape[-1], time_aug, lead_lag))
     longer = _with_prefixes(chosen)
     batch = tuple(path.shape[:-2])
     if coefs is not None and tuple(given["coefs"].shape) != (*batch, len(longer)):

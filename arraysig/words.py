@@ -24,6 +24,15 @@ Word = tuple[int, ...]
 LARGEST = 2**63 - 1
 
 
+def augmented_channels(dimension: int, time_aug: bool, lead_lag: bool) -> int:
+    """Channels of paths after augmentation.
+
+    >>> augmented_channels(3, True, True)
+    7
+    """
+    return dimension * (2 if lead_lag else 1) + (1 if time_aug else 0)
+
+
 def tensor_length(channels: int, degree: int) -> int:
     """Words of length 1 to `degree` over `channels` letters; -1 if more than 64 bits can count.
 

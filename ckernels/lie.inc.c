@@ -28,6 +28,8 @@ typedef struct {
     const SIG_PLAN *plan;
     i64 count, shorter; /* Lyndon words, or 0 for all words; those below the last level */
     i64 lower;          /* words below the last level */
+    /* of Lyndon words in a tensor; tables: coefficients to coordinates, coordinates to tensors,
+     * structure constants (lie.py says how they lie) */
     const i64 *position, *solve, *expand, *structure;
     const i64 *splits, *top_splits; /* of each Lyndon word: their number, then u and v of each */
 } LIE_SPACE;
@@ -120,16 +122,16 @@ static void AS_T(lie_worker)(void *argument)
     as_free_scratch(stack, room);
 }
 
-/* Tables of 0 are absent. */
-static void AS_T(describe_space)(LIE_SPACE *space, const SIG_PLAN *p, i64 count, i64 words,
-                                 i64 solve, i64 expand)
+/* Fills the plan and the space. Tables of 0 are absent. */
+static void AS_T(describe_space)(LIE_SPACE *space, SIG_PLAN *p, i64 batch, i64 dimension,
+                                 i64 degree, int threads, i64 count, i64 words, i64 solve)
 {
+    AS_T(describe)(p, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
     space->plan = p;
     space->count = count;
     space->lower = p->degree ? AS_T(words_before)(p, p->degree) : 0;
     space->position = words ? (const i64 *)words + count + 1 : NULL;
     space->solve = (const i64 *)solve;
-    space->expand = (const i64 *)expand;
     if (solve && space->solve[count] == count)
         space->solve = NULL; /* the identity: nothing but a diagonal of ones */
     space->shorter = 0;
@@ -175,10 +177,7 @@ static int AS_T(run_lie)(LIE_JOB *job, double work, int needs_splits)
     job->in_lanes = p->batch > AS_LANES / 4 && job->room * AS_VECTOR_BYTES <= AS_PATH_LANES_BYTES;
     work *= (double)p->words * (double)(p->degree + 4) * (double)p->batch / AS_LANES;
     const i64 team = work < AS_SMALL_WORK ? 1 : p->threads;
-    job->together =
-        as_least(as_ceil_div(p->batch, team), as_most(AS_UNIT_ROWS, p->batch / (8 * team)));
-    if (job->in_lanes)
-        job->together = as_ceil_div(job->together, AS_LANES) * AS_LANES;
+    job->together = as_rows_together(p->batch, team, job->in_lanes ? AS_LANES : 1);
     as_run_workers(AS_T(lie_worker), job, as_least(team, as_ceil_div(p->batch, job->together)));
     as_free_scratch(stack, splits);
     if (as_cancelled(job->control))
@@ -197,8 +196,7 @@ int AS_ENTRY_NAME(lie_log)(const REAL *tensor, REAL *out, i64 batch, i64 count, 
                    .lanes = AS_T(lie_log_lanes),
                    .row = AS_T(lie_log_rows),
                    .control = control};
-    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
-    AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
+    AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
     job.room = count ? 2 * job.space.lower + 2 * count : 2 * plan.words;
     return AS_T(run_lie)(&job, 1, count > 0);
 }
@@ -215,8 +213,7 @@ int AS_ENTRY_NAME(lie_log_vjp)(const REAL *grad, const REAL *tensor, REAL *out, 
                    .lanes = AS_T(lie_log_vjp_lanes),
                    .row = AS_T(lie_log_vjp_rows),
                    .control = control};
-    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
-    AS_T(describe_space)(&job.space, &plan, count, words, solve, 0);
+    AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
     job.room = job.space.lower + AS_T(kept_size)(&job.space) + 3 * plan.words;
     return AS_T(run_lie)(&job, 3, 0);
 }
@@ -233,8 +230,8 @@ int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i
                    .lanes = structure ? AS_T(lie_series_lanes) : AS_T(lie_combine_lanes),
                    .row = structure ? AS_T(lie_series_rows) : AS_T(lie_combine_rows),
                    .control = control};
-    AS_T(describe)(&plan, batch, 1, dimension, degree, 0, 0, 0, 0, threads);
-    AS_T(describe_space)(&job.space, &plan, count, words, solve, expand);
+    AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
+    job.space.expand = (const i64 *)expand;
     job.space.structure = (const i64 *)structure;
     job.room = structure ? 7 * count : 3 * count + 3 * job.space.lower;
     return AS_T(run_lie)(&job, 3, !structure);

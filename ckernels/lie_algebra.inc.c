@@ -1,6 +1,7 @@
 /* Logarithms, exponentials and changes of basis of one tensor of NUMBERs, or AS_LANES of them at
- * once: included as tensor_algebra.inc.c is, with NAMED and NUMBER, and with LOAD and STORE between
- * rows of the user's memory and NUMBERs. Layouts and formulas in lie.inc.c.
+ * once: included as tensor_algebra.inc.c is, with NAMED and NUMBER, and with LOAD, GATHER (one
+ * number of each row) and STORE between rows of the user's memory and NUMBERs. Layouts and formulas
+ * in lie.inc.c.
  */
 
 /* B_1, to level degree - 1, into x; with `keep` B_(degree-1), ..., B_1 one after another. Returns

@@ -22,6 +22,13 @@
 #define AS_UNIT_ROWS 8   /* at least, so that threads do not wait for the counter */
 #define AS_ROW_VECTORS 6 /* length from which products go one at a time */
 #define AS_STRIP 1024    /* words of a product that are made together */
+
+/* Rows in a unit of work, a multiple of `lanes`. */
+static inline i64 as_rows_together(i64 batch, i64 team, i64 lanes)
+{
+    const i64 rows = as_least(as_ceil_div(batch, team), as_most(AS_UNIT_ROWS, batch / (8 * team)));
+    return as_ceil_div(rows, lanes) * lanes;
+}
 #endif
 
 typedef struct AS_T(tensor_job) {
@@ -300,9 +307,7 @@ static int AS_T(run_tensors)(TENSOR_JOB job, i64 batch, i64 dimension, i64 degre
         job.row = AS_T(product_row_in_place);
     const double work = (double)plan.words * (double)(degree + 4) * (double)batch / AS_LANES;
     const i64 team = work < AS_SMALL_WORK ? 1 : plan.threads;
-    job.together = as_least(as_ceil_div(batch, team), as_most(AS_UNIT_ROWS, batch / (8 * team)));
-    if (job.in_lanes)
-        job.together = as_ceil_div(job.together, AS_LANES) * AS_LANES;
+    job.together = as_rows_together(batch, team, job.in_lanes ? AS_LANES : 1);
     as_run_workers(AS_T(tensor_worker), &job, as_least(team, as_ceil_div(batch, job.together)));
     if (as_cancelled(job.control))
         return AS_CANCELLED;

@@ -13,13 +13,14 @@
  * is -j / (j + 1) for the logarithm, and 1 / (j + 1) for the exponential. B_j has levels 1 to
  * DEGREE - j. All are kept one after the other, the longest one, B_1, last.
  *
- * Tables are sparse matrices as in sparse.cu: starts of rows, columns, entries. What a block keeps
+ * Tables are sparse matrices as in sparse.cuh. What a block keeps
  * for a tensor is in dynamic shared memory, or in its part of `scratch` if that is given:
  *
  *   lie_log      B; with `solve` n coefficients
  *   lie_log_vjp  B; U, and the gradient of levels below the last, SHORT numbers each
  *   lie_combine  B; three tensors of SHORT numbers; n coefficients
  */
+#include "sparse.cuh"
 #include "tensors.cuh"
 
 /* Words of all levels, of those below the last, and of all B_j. */
@@ -36,16 +37,6 @@ static __device__ constexpr i64 words_of_brackets()
 constexpr i64 BRACKETS = words_of_brackets();
 
 AS_FN REAL factor(int j, bool logarithm) { return (REAL)(logarithm ? -j : 1) / (REAL)(j + 1); }
-
-/* Row `r` of a sparse matrix of `rows` rows, times x. */
-AS_FN REAL row_times(const i64 *table, i64 rows, i64 r, const REAL *x)
-{
-    const i64 *column = table + rows + 1, *entry = column + table[rows];
-    REAL sum = 0;
-    for (i64 k = table[r]; k < table[r + 1]; k++)
-        sum += (REAL)entry[k] * x[column[k]];
-    return sum;
-}
 
 /* All B_j of t, from `room` on; returns B_1. Begins after a barrier, and ends with one. */
 AS_FN const REAL *brackets(const REAL *t, REAL *room, bool logarithm)

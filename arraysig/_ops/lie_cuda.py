@@ -69,10 +69,11 @@ def launch_log_vjp(
 
 def launch_combine(gpu: Any, ins: Any, outs: Any, plan: Plan, dimension: int, degree: int) -> None:
     """Logarithms of products of exponentials: see lie.cu; structure constants are not used."""
-    count, n, words, solve, expand, right_row = plan.ints[:6]
+    ints: Any = plan.ints
+    count, n, words, solve, expand, right_row = ints[:6]
     size, short = (dimension, degree), tensor_length(dimension, degree - 1)
-    positions = words.array[n + 1 : 2 * n + 1]  # type: ignore[attr-defined]
+    positions = words.array[n + 1 : 2 * n + 1]
     first = int(positions.searchsorted(short))
     room = _brackets(*size) + 3 * short + n
-    tables, ints = (words, solve, expand), (count, n, right_row, first)
-    _launch(gpu, "lie_combine", (*ins, *outs), room, tables, ints, size)
+    numbers = count, n, right_row, first
+    _launch(gpu, "lie_combine", (*ins, *outs), room, (words, solve, expand), numbers, size)

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 from .._core.op import Op, Plan, Shape, Spec
+from ..words import augmented_channels
 
 
 def augmented(length: int, dimension: int, time_aug: bool, lead_lag: bool) -> tuple[int, int]:
     """Points and channels after augmentation."""
     points = 2 * length - 1 if lead_lag else length
-    return points, dimension * (2 if lead_lag else 1) + (1 if time_aug else 0)
+    return points, augmented_channels(dimension, time_aug, lead_lag)
 
 
 def _plan(path: Shape, time_aug: bool, lead_lag: bool, end_time: float, n_jobs: int) -> Plan:
