@@ -12,6 +12,29 @@ from .algebra import (
     sig_join,
     sig_join_backprop,
 )
+from .branched import (
+    branched_sig,
+    branched_sig_backprop,
+    branched_sig_coef,
+    branched_sig_coef_backprop,
+    branched_sig_combine,
+    branched_sig_combine_backprop,
+    branched_sig_join,
+    branched_sig_join_backprop,
+    extract_branched_sig_coef,
+    linear_branched_sig,
+    linear_branched_sig_backprop,
+)
+from .branched_logsignature import (
+    branched_log_sig,
+    branched_log_sig_backprop,
+    branched_log_sig_join,
+    branched_log_sig_join_backprop,
+    branched_sig_to_log_sig,
+    branched_sig_to_log_sig_backprop,
+    linear_branched_log_sig,
+    linear_branched_log_sig_backprop,
+)
 from .cache import clear_cache, prepare_log_sig, set_cache_dir
 from .config import show_config
 from .kernels import (
@@ -59,6 +82,14 @@ from .static_kernels import (
     StaticKernel,
 )
 from .transforms import transform_path, transform_path_backprop
+from .trees import (
+    branched_log_sig_length,
+    branched_sig_length,
+    idx_to_tree,
+    tree_to_idx,
+    trees,
+    trees_of_order,
+)
 from .words import (
     idx_to_word,
     is_lyndon,
@@ -82,11 +113,33 @@ __all__ = [
     "RationalQuadraticKernel",
     "ScaledLinearKernel",
     "StaticKernel",
+    "branched_log_sig",
+    "branched_log_sig_backprop",
+    "branched_log_sig_join",
+    "branched_log_sig_join_backprop",
+    "branched_log_sig_length",
+    "branched_sig",
+    "branched_sig_backprop",
+    "branched_sig_coef",
+    "branched_sig_coef_backprop",
+    "branched_sig_combine",
+    "branched_sig_combine_backprop",
+    "branched_sig_join",
+    "branched_sig_join_backprop",
+    "branched_sig_length",
+    "branched_sig_to_log_sig",
+    "branched_sig_to_log_sig_backprop",
     "clear_cache",
     "expected_sig_score",
+    "extract_branched_sig_coef",
     "extract_sig_coef",
+    "idx_to_tree",
     "idx_to_word",
     "is_lyndon",
+    "linear_branched_log_sig",
+    "linear_branched_log_sig_backprop",
+    "linear_branched_sig",
+    "linear_branched_sig_backprop",
     "linear_log_sig",
     "linear_log_sig_backprop",
     "linear_sig",
@@ -128,6 +181,9 @@ __all__ = [
     "signature",
     "transform_path",
     "transform_path_backprop",
+    "tree_to_idx",
+    "trees",
+    "trees_of_order",
     "word_to_idx",
     "words",
     "words_of_length",

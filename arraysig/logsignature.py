@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import signature
 from ._core import check, lie
 from ._core.docs import documented
-from ._core.namespace import concat, contiguous, zeros
+from ._core.namespace import concat, contiguous, with_scalar, without_scalar, zeros
 from ._ops import lie as ops
 from ._ops import tensors
 from .algebra import tensor_size
@@ -283,18 +283,6 @@ class _Format(NamedTuple):
         return bool(shape[-1] == length + 1)
 
 
-def _without(array: Any, scalar_term: bool) -> Any:
-    """Rows without their scalar term."""
-    return contiguous(array[..., 1:]) if scalar_term else array
-
-
-def _with(array: Any, scalar_term: bool, value: float = 0.0) -> Any:
-    """Rows with a scalar term in front."""
-    if not scalar_term:
-        return array
-    return concat([zeros(array, (*array.shape[:-1], 1)) + value, array])
-
-
 @documented
 def log_sig(
     path: Any,
@@ -364,12 +352,13 @@ def log_sig(
     method = checked_method(name, method)
     scalar_term = _of_tensor(name, scalar_term, method)
     n_jobs = check.n_jobs(name, n_jobs)
-    tensor, restore = signature.compute(
-        name, path, degree, *flags, False, correction, stream, n_jobs, lyndon=method > 0
+    (forward, _), walked, attrs, restore = signature.arranged(
+        name, path, degree, *flags, False, correction, stream, n_jobs, method > 0
     )
+    tensor = forward(walked, *attrs)
     channels = augmented_channels(path.shape[-1], time_aug, lead_lag)
     result = ops.log(tensor, channels, int(degree), min(method, 2), n_jobs)
-    return restore(_with(result, scalar_term))
+    return restore(with_scalar(result, scalar_term))
 
 
 @documented
@@ -434,11 +423,11 @@ def log_sig_backprop(
     check.shape(name, "log_sig_derivs", derivs.shape, expected)
     flags = time_aug, lead_lag, end_time
     rest = corrections[0] if corrections else None, stream, n_jobs
-    lyndon = into.method > 0
-    tensor, _ = signature.compute(name, path, degree, *flags, False, *rest, lyndon)
-    grad = into.log_vjp(_without(derivs, scalar_term), tensor)
-    gradient, _ = signature.compute_gradient(name, path, None, grad, degree, *flags, *rest, lyndon)
-    return restore(gradient)
+    (forward, back), walked, attrs, _ = signature.arranged(
+        name, path, degree, *flags, False, *rest, into.method > 0
+    )
+    grad = into.log_vjp(without_scalar(derivs, scalar_term), forward(walked, *attrs))
+    return restore(contiguous(back(grad, walked, *attrs)[..., : path.shape[-1]]))
 
 
 @documented
@@ -491,8 +480,8 @@ def sig_to_log_sig(
     (sig,), restore = check.arrays(name, sig=sig)
     into = _Format.of(name, dimension, degree, method, n_jobs, time_aug, lead_lag)
     scalar_term = into.checked(name, "sig", sig, into.tensor_length, True)
-    result = into.log(_without(sig, scalar_term))
-    return restore(_with(result, scalar_term and into.method == 0))
+    result = into.log(without_scalar(sig, scalar_term))
+    return restore(with_scalar(result, scalar_term and into.method == 0))
 
 
 @documented
@@ -546,8 +535,8 @@ def sig_to_log_sig_backprop(
     scalar_term = into.checked(name, "sig", sig, into.tensor_length, True)
     in_both = scalar_term and into.method == 0
     check.shape(name, "log_sig_derivs", derivs.shape, (*sig.shape[:-1], into.length + in_both))
-    result = into.log_vjp(_without(derivs, in_both), _without(sig, scalar_term))
-    return restore(_with(result, scalar_term))
+    result = into.log_vjp(without_scalar(derivs, in_both), without_scalar(sig, scalar_term))
+    return restore(with_scalar(result, scalar_term))
 
 
 @documented
@@ -603,8 +592,8 @@ def logsig_to_sig(
     of = _Format.of(name, dimension, degree, method, n_jobs, time_aug, lead_lag)
     wanted = check.flag(name, "scalar_term", scalar_term)
     given = of.checked(name, "log_sig", log_sig, of.length, of.method == 0)
-    result = of.exp(_without(log_sig, given))
-    return restore(_with(result, wanted if of.method else given, 1.0))
+    result = of.exp(without_scalar(log_sig, given))
+    return restore(with_scalar(result, wanted if of.method else given, 1.0))
 
 
 @documented
@@ -663,8 +652,8 @@ def logsig_to_sig_backprop(
     check.shape(
         name, "sig_derivs", derivs.shape, (*log_sig.shape[:-1], of.tensor_length + in_front)
     )
-    result = of.exp_vjp(_without(derivs, in_front), _without(log_sig, given))
-    return restore(_with(result, given))
+    result = of.exp_vjp(without_scalar(derivs, in_front), without_scalar(log_sig, given))
+    return restore(with_scalar(result, given))
 
 
 @documented
@@ -909,7 +898,7 @@ def linear_log_sig(
     if of.degree == 0:
         v = v[..., :0]
     rest = zeros(v, (*v.shape[:-1], of.length - v.shape[-1]))
-    return restore(_with(concat([v, rest]), scalar_term))
+    return restore(with_scalar(concat([v, rest]), scalar_term))
 
 
 @documented

@@ -169,11 +169,18 @@ def sig(
     array([ 3. ,  1. ,  3.5, -1. ,  4. , -0.5])
     """
     flags = time_aug, lead_lag, end_time
-    result, restore = compute("sig", path, degree, *flags, scalar_term, correction, stream, n_jobs)
-    return restore(result)
+    (forward, _), path, attrs, restore = arranged(
+        "sig", path, degree, *flags, scalar_term, correction, stream, n_jobs
+    )
+    return restore(forward(path, *attrs))
 
 
-def compute(
+#: Forward and back: by tensors, and by the words of a table.
+_BY_TENSORS = ops.sig, ops.sig_vjp
+_BY_WORDS = coefficients.sig_coef, coefficients.sig_coef_vjp
+
+
+def arranged(
     name: str,
     path: Any,
     degree: Any,
@@ -185,10 +192,13 @@ def compute(
     stream: Any,
     n_jobs: Any,
     lyndon: bool = False,
-) -> tuple[Any, Callable[[Any], Any]]:
-    """What `sig` returns, in the dtype that is computed in, and how to get back to that of `path`.
+    apart: bool = False,
+) -> tuple[tuple[Any, Any], Any, tuple[Any, ...], Callable[[Any], Any]]:
+    """What computes signatures and their gradient: two ops, path, attributes, cast of results.
 
-    `name` is the public function whose arguments these are. `lyndon`: see the op.
+    `name` is the public function whose arguments these are. `lyndon`: see the op. `apart`: with a
+    correction do not sum the ways to cut words into blocks, see `all_words`. The path may get more
+    channels; gradients are with respect to all of them.
     """
     if correction is None:
         (path,), restore = check.arrays(name, path=path)
@@ -207,10 +217,10 @@ def compute(
     _length(name, path.shape[-1], degree, time_aug, lead_lag)
     flags = (time_aug, lead_lag, end_time, n_jobs)
     if stream or _is_given(correction):
-        walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
-        return coefficients.sig_coef(*walked), restore
-    attrs = degree, time_aug, lead_lag, end_time, scalar_term, lyndon, n_jobs
-    return ops.sig(path, *attrs), restore
+        path, *attrs = _by_words(name, path, correction, degree, scalar_term, stream, *flags, apart)
+        return _BY_WORDS, path, tuple(attrs), restore
+    rest = degree, time_aug, lead_lag, end_time, scalar_term, lyndon, n_jobs
+    return _BY_TENSORS, path, rest, restore
 
 
 #: Words of streams and corrections: tables of about 300 bytes for each are made of them.
@@ -219,6 +229,15 @@ _MOST_NODES = 2**22
 
 def _is_given(correction: Any) -> bool:
     return correction is not None and math.prod(correction.shape) > 0
+
+
+def longest_block(
+    name: str, path: tuple[int, ...], correction: Any, degree: int, lead_lag: bool
+) -> int:
+    """The highest level that segments have: 1 without a correction. It is checked."""
+    if not _is_given(correction):
+        return 1
+    return check.correction(name, correction, path, degree, lead_lag)
 
 
 def _by_words(
@@ -232,12 +251,13 @@ def _by_words(
     lead_lag: bool,
     end_time: float,
     n_jobs: int,
+    apart: bool,
 ) -> tuple[Any, ...]:
     """Path and attributes of `coefficients.sig_coef` for whole signatures, or streams of them."""
     length = _length(name, path.shape[-1], degree, time_aug, lead_lag)
-    letters, blocks, time = augmented_channels(path.shape[-1], time_aug, lead_lag), 1, False
-    if _is_given(correction):
-        blocks = check.correction(name, correction, path.shape, degree, lead_lag)
+    letters, time = augmented_channels(path.shape[-1], time_aug, lead_lag), False
+    blocks = longest_block(name, path.shape, correction, degree, lead_lag)
+    if blocks > 1:
         letters, time = path.shape[-1], time_aug
     if length > _MOST_NODES or (
         blocks > 1 and has_more_nodes(_MOST_NODES, letters, degree, blocks, time)
@@ -248,20 +268,11 @@ def _by_words(
         )
     if blocks > 1:
         path = beside_sums(path, correction)
-    words = all_words(letters, degree, scalar_term, blocks, time)
+    words = all_words(letters, degree, scalar_term, blocks, time, apart)
     return (path, words, stream, time_aug, lead_lag, end_time, n_jobs)
 
 
 signature = sig
-
-
-def _given_arrays(
-    name: str, optional: dict[str, Any], **required: Any
-) -> tuple[dict[str, Any], Callable[[Any], Any]]:
-    """`check.arrays` of those that are required or not None, by name."""
-    named = required | {k: v for k, v in optional.items() if v is not None}
-    arrays, restore = check.arrays(name, **named)
-    return dict(zip(named, arrays, strict=True)), restore
 
 
 @documented
@@ -323,39 +334,9 @@ def sig_backprop(
            [ 1., -3.],
            [ 0.,  4.]])
     """
-    gradient, restore = compute_gradient(
-        "sig_backprop",
-        path,
-        sig,
-        sig_derivs,
-        degree,
-        time_aug,
-        lead_lag,
-        end_time,
-        correction,
-        stream,
-        n_jobs,
-    )
-    return restore(gradient)
-
-
-def compute_gradient(
-    name: str,
-    path: Any,
-    sig: Any,
-    sig_derivs: Any,
-    degree: Any,
-    time_aug: Any,
-    lead_lag: Any,
-    end_time: Any,
-    correction: Any,
-    stream: Any,
-    n_jobs: Any,
-    lyndon: bool = False,
-) -> tuple[Any, Callable[[Any], Any]]:
-    """What `sig_backprop` returns, as `compute` does it."""
+    name = "sig_backprop"
     optional = {"sig": sig, "correction": correction}
-    given, restore = _given_arrays(name, optional, path=path, sig_derivs=sig_derivs)
+    given, restore = check.given_arrays(name, optional, path=path, sig_derivs=sig_derivs)
     path, sig_derivs, correction = given["path"], given["sig_derivs"], given.get("correction")
     check.path_shape(name, "path", path.shape)
     degree = check.non_negative_int(name, "degree", degree)
@@ -371,13 +352,11 @@ def compute_gradient(
     expected = (*path.shape[:-2], *rows, length + scalar_term)
     check.shape(name, "sig_derivs", sig_derivs.shape, expected)
     check.shape(name, "sig", given.get("sig", sig_derivs).shape, expected)
-    flags = (time_aug, lead_lag, end_time, n_jobs)
-    if stream or _is_given(correction):
-        walked = _by_words(name, path, correction, degree, scalar_term, stream, *flags)
-        gradient = coefficients.sig_coef_vjp(sig_derivs, *walked)
-        return contiguous(gradient[..., :dimension]), restore
-    attrs = degree, time_aug, lead_lag, end_time, scalar_term, lyndon, n_jobs
-    return ops.sig_vjp(sig_derivs, path, *attrs), restore
+    flags = (time_aug, lead_lag, end_time)
+    (_, back), walked, attrs, _ = arranged(
+        name, path, degree, *flags, scalar_term, correction, stream, n_jobs
+    )
+    return restore(contiguous(back(sig_derivs, walked, *attrs)[..., :dimension]))
 
 
 @documented
@@ -591,7 +570,7 @@ def sig_coef_backprop(
            [ 0.,  4.]])
     """
     name = "sig_coef_backprop"
-    given, restore = _given_arrays(name, {"coefs": coefs}, path=path, derivs=derivs)
+    given, restore = check.given_arrays(name, {"coefs": coefs}, path=path, derivs=derivs)
     path, derivs = given["path"], given["derivs"]
     check.path_shape(name, "path", path.shape)
     time_aug = check.flag(name, "time_aug", time_aug)

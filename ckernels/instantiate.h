@@ -15,5 +15,6 @@
 #include "pde_differences.inc.c"
 #include "pde_polynomial.inc.c"
 #include "sig_kernel.inc.c"
+#include "rows.inc.c"
 #include "sparse.inc.c"
 #include "lie.inc.c"

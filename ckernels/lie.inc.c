@@ -34,18 +34,12 @@ typedef struct {
     const i64 *splits, *top_splits; /* of each Lyndon word: their number, then u and v of each */
 } LIE_SPACE;
 
-typedef struct AS_T(lie_job) {
+typedef struct {
+    ROWS_JOB rows;
     LIE_SPACE space;
     const REAL *x, *y;
     REAL *out;
     i64 y_row;
-    i64 room;     /* NUMBERs that an operation works in */
-    i64 together; /* rows in a unit of work */
-    int in_lanes;
-    void (*lanes)(const struct AS_T(lie_job) *, i64, i64, VEC *);
-    void (*row)(const struct AS_T(lie_job) *, i64, i64, REAL *);
-    i64 *control;
-    i64 next, failed;
 } LIE_JOB;
 
 /* B_1, ..., B_(degree-1) together. */
@@ -57,70 +51,8 @@ static i64 AS_T(kept_size)(const LIE_SPACE *space)
     return size;
 }
 
-static void AS_T(load_rows)(const REAL *rows, i64 stride, i64 first, i64 count, i64 words, VEC *to)
-{
-    const REAL *from[AS_LANES];
-    for (int l = 0; l < AS_LANES; ++l)
-        from[l] = rows + (first + (l < count ? l : 0)) * stride;
-    AS_T(load_lanes)(from, words, 0, to);
-}
-
-static void AS_T(gather_rows)(const REAL *rows, i64 stride, i64 first, i64 count, VEC *to)
-{
-    for (int l = 0; l < AS_LANES; ++l)
-        (*to)[l] = rows[(first + (l < count ? l : 0)) * stride];
-}
-
-#define NUMBER VEC
-#define NAMED(name) AS_T(name##_lanes)
-#define LOAD AS_T(load_rows)
-#define GATHER AS_T(gather_rows)
-#define STORE(from, words, first, count, out)                                                      \
-    AS_T(store_lanes)(from, words, (int)(count), words, (out) + (first) * (words))
-#include "lie_algebra.inc.c"
-#undef NUMBER
-#undef NAMED
-#undef LOAD
-#undef GATHER
-#undef STORE
-#define NUMBER REAL
-#define NAMED(name) AS_T(name##_rows)
-#define LOAD(rows, stride, first, count, words, to)                                                \
-    memcpy(to, (rows) + (first) * (stride), sizeof(REAL) * (size_t)(words))
-#define GATHER(rows, stride, first, count, to) (*(to) = (rows)[(first) * (stride)])
-#define STORE(from, words, first, count, out)                                                      \
-    memcpy((out) + (first) * (words), from, sizeof(REAL) * (size_t)((words) * (count)))
-#include "lie_algebra.inc.c"
-#undef NUMBER
-#undef NAMED
-#undef LOAD
-#undef GATHER
-#undef STORE
-
-static void AS_T(lie_worker)(void *argument)
-{
-    LIE_JOB *job = argument;
-    const i64 batch = job->space.plan->batch, step = job->in_lanes ? AS_LANES : 1;
-    _Alignas(AS_ALIGNMENT) char stack[AS_STACK_SCRATCH];
-    void *room = as_scratch(stack, job->room * (i64)(job->in_lanes ? sizeof(VEC) : sizeof(REAL)));
-    if (!room) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    i64 unit;
-    while ((unit = as_next_unit(&job->next) * job->together) < batch &&
-           !as_cancelled(job->control)) {
-        const i64 end = as_least(unit + job->together, batch);
-        for (i64 b = unit; b < end; b += step) {
-            if (job->in_lanes)
-                job->lanes(job, b, as_least(AS_LANES, end - b), room);
-            else
-                job->row(job, b, 1, room);
-        }
-        as_count(job->control, end - unit);
-    }
-    as_free_scratch(stack, room);
-}
+#define AS_FILE "lie_algebra.inc.c"
+#include "each_number.h"
 
 /* Fills the plan and the space. Tables of 0 are absent. */
 static void AS_T(describe_space)(LIE_SPACE *space, SIG_PLAN *p, i64 batch, i64 dimension,
@@ -174,15 +106,11 @@ static int AS_T(run_lie)(LIE_JOB *job, double work, int needs_splits)
         return AS_OUT_OF_MEMORY;
     if (size)
         AS_T(make_splits)(&job->space, splits);
-    job->in_lanes = p->batch > AS_LANES / 4 && job->room * AS_VECTOR_BYTES <= AS_PATH_LANES_BYTES;
-    work *= (double)p->words * (double)(p->degree + 4) * (double)p->batch / AS_LANES;
-    const i64 team = work < AS_SMALL_WORK ? 1 : p->threads;
-    job->together = as_rows_together(p->batch, team, job->in_lanes ? AS_LANES : 1);
-    as_run_workers(AS_T(lie_worker), job, as_least(team, as_ceil_div(p->batch, job->together)));
+    work *= (double)p->words * (double)(p->degree + 4);
+    job->rows.batch = p->batch;
+    const int status = AS_T(run_rows)(&job->rows, work, 1, (int)p->threads);
     as_free_scratch(stack, splits);
-    if (as_cancelled(job->control))
-        return AS_CANCELLED;
-    return job->failed ? AS_OUT_OF_MEMORY : AS_OK;
+    return status;
 }
 
 int AS_ENTRY_NAME(lie_log)(const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words,
@@ -191,13 +119,12 @@ int AS_ENTRY_NAME(lie_log)(const REAL *tensor, REAL *out, i64 batch, i64 count, 
 {
     (void)method; /* is in the tables */
     SIG_PLAN plan;
-    LIE_JOB job = {.x = tensor,
-                   .out = out,
-                   .lanes = AS_T(lie_log_lanes),
-                   .row = AS_T(lie_log_rows),
-                   .control = control};
+    LIE_JOB job = {
+        .x = tensor,
+        .out = out,
+        .rows = {.lanes = AS_T(lie_log_lanes), .row = AS_T(lie_log_rows), .control = control}};
     AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
-    job.room = count ? 2 * job.space.lower + 2 * count : 2 * plan.words;
+    job.rows.room = count ? 2 * job.space.lower + 2 * count : 2 * plan.words;
     return AS_T(run_lie)(&job, 1, count > 0);
 }
 
@@ -210,11 +137,11 @@ int AS_ENTRY_NAME(lie_log_vjp)(const REAL *grad, const REAL *tensor, REAL *out, 
     LIE_JOB job = {.x = grad,
                    .y = tensor,
                    .out = out,
-                   .lanes = AS_T(lie_log_vjp_lanes),
-                   .row = AS_T(lie_log_vjp_rows),
-                   .control = control};
+                   .rows = {.lanes = AS_T(lie_log_vjp_lanes),
+                            .row = AS_T(lie_log_vjp_rows),
+                            .control = control}};
     AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
-    job.room = job.space.lower + AS_T(kept_size)(&job.space) + 3 * plan.words;
+    job.rows.room = job.space.lower + AS_T(kept_size)(&job.space) + 3 * plan.words;
     return AS_T(run_lie)(&job, 3, 0);
 }
 
@@ -227,12 +154,12 @@ int AS_ENTRY_NAME(lie_combine)(const REAL *left, const REAL *right, REAL *out, i
                    .y = right,
                    .out = out,
                    .y_row = right_row,
-                   .lanes = structure ? AS_T(lie_series_lanes) : AS_T(lie_combine_lanes),
-                   .row = structure ? AS_T(lie_series_rows) : AS_T(lie_combine_rows),
-                   .control = control};
+                   .rows = {.lanes = structure ? AS_T(lie_series_lanes) : AS_T(lie_combine_lanes),
+                            .row = structure ? AS_T(lie_series_rows) : AS_T(lie_combine_rows),
+                            .control = control}};
     AS_T(describe_space)(&job.space, &plan, batch, dimension, degree, threads, count, words, solve);
     job.space.expand = (const i64 *)expand;
     job.space.structure = (const i64 *)structure;
-    job.room = structure ? 7 * count : 3 * count + 3 * job.space.lower;
+    job.rows.room = structure ? 7 * count : 3 * count + 3 * job.space.lower;
     return AS_T(run_lie)(&job, 3, !structure);
 }

@@ -1,7 +1,5 @@
 /* Logarithms, exponentials and changes of basis of one tensor of NUMBERs, or AS_LANES of them at
- * once: included as tensor_algebra.inc.c is, with NAMED and NUMBER, and with LOAD, GATHER (one
- * number of each row) and STORE between rows of the user's memory and NUMBERs. Layouts and formulas
- * in lie.inc.c.
+ * once: included by each_number.h. Layouts and formulas in lie.inc.c.
  */
 
 /* B_1, to level degree - 1, into x; with `keep` B_(degree-1), ..., B_1 one after another. Returns
@@ -87,8 +85,10 @@ static void NAMED(exponential_of)(const LIE_SPACE *space, NUMBER *t, NUMBER *x)
 
 /* ---- Operations: rows `first` on, as many as NUMBER has, of which `count` count -------------- */
 
-static void NAMED(lie_log)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+static void NAMED(lie_log)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, NUMBER *room)
 {
+    (void)part;
+    const LIE_JOB *job = (const LIE_JOB *)rows;
     const LIE_SPACE *space = &job->space;
     const SIG_PLAN *p = space->plan;
     NUMBER *t = room;
@@ -98,7 +98,7 @@ static void NAMED(lie_log)(const LIE_JOB *job, i64 first, i64 count, NUMBER *roo
         NAMED(series)(p, t, 1, 0, x);
         memset(x + space->lower, 0, sizeof(NUMBER) * (size_t)(p->words - space->lower));
         NAMED(product)(p, p->degree, x, t, 1, 0);
-        STORE(x, p->words, first, count, job->out);
+        STORE(x, p->words, p->words, first, count, job->out);
         return;
     }
     const i64 top = space->count - space->shorter;
@@ -110,16 +110,18 @@ static void NAMED(lie_log)(const LIE_JOB *job, i64 first, i64 count, NUMBER *roo
     NAMED(series)(p, t, 1, 0, x);
     NAMED(at_lyndon)(space, 0, x, t, t, out);
     NAMED(solve)(space, 0, out);
-    STORE(out, space->count, first, count, job->out);
+    STORE(out, space->count, space->count, first, count, job->out);
 }
 
 /* The adjoints U_j of B_j one after another, from longer words to shorter ones. */
-static void NAMED(lie_log_vjp)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+static void NAMED(lie_log_vjp)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, NUMBER *room)
 {
+    (void)part;
+    const LIE_JOB *job = (const LIE_JOB *)rows;
     const LIE_SPACE *space = &job->space;
     const SIG_PLAN *p = space->plan;
     NUMBER *t = room, *kept = t + space->lower, *bar = kept + AS_T(kept_size)(space);
-    NUMBER *up = bar + p->words, *part = up + p->words;
+    NUMBER *up = bar + p->words, *share = up + p->words;
     if (space->count) {
         LOAD(job->x, space->count, first, count, space->count, up);
         NAMED(solve)(space, 1, up);
@@ -140,14 +142,14 @@ static void NAMED(lie_log_vjp)(const LIE_JOB *job, i64 first, i64 count, NUMBER 
             memcpy(up, bar, sizeof(NUMBER) * (size_t)words);
         if (top == 1)
             break;
-        memcpy(part, up, sizeof(NUMBER) * (size_t)words);
-        NAMED(contract_left)(p, top, part, bracket, 0, 0);
+        memcpy(share, up, sizeof(NUMBER) * (size_t)words);
+        NAMED(contract_left)(p, top, share, bracket, 0, 0);
         for (i64 w = 0; w < AS_T(words_before)(p, top); ++w)
-            bar[w] += part[w];
+            bar[w] += share[w];
         NAMED(contract_right)(p, top, up, t, 0, 0);
         bracket -= AS_T(words_before)(p, top - 1);
     }
-    STORE(bar, p->words, first, count, job->out);
+    STORE(bar, p->words, p->words, first, count, job->out);
 }
 
 /* Brackets s = [x, y] and r = [u, z] + [v, w] of words `from` .. `end`, all of one length, by a
@@ -236,8 +238,10 @@ AS_INLINE void NAMED(series_of)(const LIE_SPACE *space, NUMBER *x, const NUMBER 
         x[i] += y[i];
 }
 
-static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+static void NAMED(lie_series)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, NUMBER *room)
 {
+    (void)part;
+    const LIE_JOB *job = (const LIE_JOB *)rows;
     const LIE_SPACE *space = &job->space;
     const i64 words = space->count;
     NUMBER *x = room, *y = x + words, *rest = y + words;
@@ -248,11 +252,13 @@ static void NAMED(lie_series)(const LIE_JOB *job, i64 first, i64 count, NUMBER *
         NAMED(series_of)(space, x, y, 1, rest);
     else
         NAMED(series_of)(space, x, y, 0, rest);
-    STORE(x, words, first, count, job->out);
+    STORE(x, words, words, first, count, job->out);
 }
 
-static void NAMED(lie_combine)(const LIE_JOB *job, i64 first, i64 count, NUMBER *room)
+static void NAMED(lie_combine)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, NUMBER *room)
 {
+    (void)part;
+    const LIE_JOB *job = (const LIE_JOB *)rows;
     const LIE_SPACE *space = &job->space;
     const SIG_PLAN *p = space->plan;
     const i64 lower = space->lower, top = space->count - space->shorter, size = lower + top;
@@ -272,5 +278,5 @@ static void NAMED(lie_combine)(const LIE_JOB *job, i64 first, i64 count, NUMBER 
     NAMED(series)(p, left, 1, 0, x);
     NAMED(at_lyndon)(space, 0, x, left, left, coordinates);
     NAMED(solve)(space, 0, coordinates);
-    STORE(coordinates, space->count, first, count, job->out);
+    STORE(coordinates, space->count, space->count, first, count, job->out);
 }

@@ -108,6 +108,15 @@ def arrays(function: str, **named: Any) -> tuple[list[Any], Callable[[Any], Any]
     return results, _identity
 
 
+def given_arrays(
+    function: str, optional: dict[str, Any], **required: Any
+) -> tuple[dict[str, Any], Callable[[Any], Any]]:
+    """`arrays` of those that are required or not None, by name."""
+    named = required | {k: v for k, v in optional.items() if v is not None}
+    found, restore = arrays(function, **named)
+    return dict(zip(named, found, strict=True)), restore
+
+
 def _native(array: Any, lib: Any, dtype: str) -> Any:
     if lib == "numpy":
         array = np.asarray(array)

@@ -101,6 +101,31 @@ method : int, default 1
     Lyndon words, by length, then in lexicographic order; 2 for coordinates in the basis of brackets
     of Lyndon words; 3, which is another algorithm elsewhere, for the same as 2.
 """,
+    "planar": """
+planar : bool, default False
+    Plane trees, whose children have an order, in ordered forests (Munthe-Kaas and Wright), instead
+    of trees without order (Butcher, Connes and Kreimer).
+""",
+    "tree_dimension": """
+dimension : int
+    Labels of trees are 0 to ``dimension - 1``: the channels of the path, after augmentation.
+""",
+    "branched_correction": """
+correction : array or None, default None
+    Terms that the logarithm of each segment has beside the increment, on chains of 2 to m nodes,
+    ``2 <= m <= degree``: rows of ``dimension**2 + ... + dimension**m`` numbers, in lexicographic
+    order of the labels from the root to the leaf. Of shape (row,), one row for all segments,
+    (length - 1, row), or (..., length - 1, row). The time channel has none. Not with `lead_lag`,
+    and constant: a tensor that requires grad is refused. An empty array is no correction. That of
+    the Itô integral is ``-0.5`` times the quadratic covariation of each segment.
+""",
+    "branched_method": """
+method : {0, 1, 2, 3} or None, default None
+    The format of branched log-signatures: 0 for the values on all trees, or ordered forests, and
+    the only one without `planar`; 1 for those on Lyndon words of plane trees; 2 for coordinates in
+    the basis of their brackets; 3, which is another algorithm elsewhere, for the same as 2. None is
+    0 without `planar`, and 1 with it.
+""",
     "n_jobs": """
 n_jobs : int, default 1
     CPU threads: 1 is serial, -1 all processors, -2 all but one, and so on. No effect on a GPU.

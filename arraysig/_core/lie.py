@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import store
+from .sparse import Key, Sparse, sparse_table, transposed
 from .tables import Table, Word
 
 
@@ -54,31 +55,10 @@ def factors(words: list[Word]) -> dict[Word, tuple[Word, Word]]:
 #: tensors from coordinates.
 COEFFICIENTS, COORDINATES, SOLVE, EXPAND = range(4)
 
-Key = tuple[int, ...]
-
 
 def key(kind: int, channels: int, degree: int) -> Key:
     """What stands for a matrix among the attributes of an op."""
     return kind, channels, degree, 0
-
-
-def transposed(of: Key) -> Key:
-    """That of the transposed matrix."""
-    return (*of[:-1], 1 - of[-1])
-
-
-class Sparse(NamedTuple):
-    """A matrix of integers.
-
-    Attributes
-    ----------
-    rows, columns : its shape
-    table : where each row starts, with the end of the last one; columns of the entries; entries
-    """
-
-    rows: int
-    columns: int
-    table: Table
 
 
 class _Brackets(NamedTuple):
@@ -129,16 +109,16 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return inverse
 
 
-def _solution(words: np.ndarray, classes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Entries of the inverse of the matrix of coefficients of `words` in their brackets.
+def solution(classes: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Entries of the inverse of the matrix of coefficients of Lyndon words in their brackets.
 
-    `of` are those of the matrix, and `classes` tells words of different letters, between which it
-    has no entries: it is inverted class by class.
+    `of` are those of the matrix, and `classes` tells for each word which letters it has; between
+    words of different ones there are no entries: it is inverted class by class.
     """
     order = np.argsort(classes, kind="stable")  # words of a class stay in their order
     starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
-    place = np.empty(len(words), dtype=np.int64)
-    ends = np.append(starts[1:], len(words))
+    place = np.empty(len(classes), dtype=np.int64)
+    ends = np.append(starts[1:], len(classes))
     for start, end in zip(starts, ends, strict=True):
         place[order[start:end]] = np.arange(end - start)
     by_class = np.argsort(classes[of[1]], kind="stable")
@@ -203,8 +183,8 @@ def _made(channels: int, degree: int) -> _Brackets:
         triangle = np.stack([at, columns, entries])[:, is_lyndon]
         _, classes = np.unique(np.sort(letters, axis=1), axis=0, return_inverse=True)
         if len(level):
-            solution = _solution(numbers, classes.ravel(), triangle)
-            solutions.append(solution + np.array([[count], [count], [0]]))
+            found = solution(classes.ravel(), triangle)
+            solutions.append(found + np.array([[count], [count], [0]]))
         before, count = before + channels**length, count + len(level)
     none = np.zeros((3, 0), dtype=np.int64)
     return _Brackets(
@@ -269,11 +249,7 @@ def _matrix(of: Key) -> Sparse:
         if kind == COORDINATES:
             shape = words, tensor
             entries = np.stack([entries[0], position[entries[1]], entries[2]])
-    if is_transposed:
-        shape, entries = shape[::-1], entries[[1, 0, 2]]
-    entries = entries[:, np.lexsort((entries[1], entries[0]))]
-    starts = np.searchsorted(entries[0], np.arange(shape[0] + 1))
-    return Sparse(*shape, Table(np.concatenate([starts, entries[1], entries[2]]).astype(np.int64)))
+    return sparse_table(shape, entries, bool(is_transposed))
 
 
 def matrix(of: Key) -> Sparse:

@@ -168,6 +168,18 @@ def zeros(like: Any, shape: tuple[int, ...]) -> Any:
     return _functions(like).zeros(shape, dtype=like.dtype, device=like.device)
 
 
+def without_scalar(array: Any, scalar_term: bool) -> Any:
+    """Rows without their scalar term, if they have one."""
+    return contiguous(array[..., 1:]) if scalar_term else array
+
+
+def with_scalar(array: Any, scalar_term: bool, value: float = 0.0) -> Any:
+    """Rows with a scalar term in front, if they are to have one."""
+    if not scalar_term:
+        return array
+    return concat([zeros(array, (*array.shape[:-1], 1)) + value, array])
+
+
 def beside_sums(path: Any, increments: Any) -> Any:
     """Paths with more channels beside theirs: sums of `increments`, which are broadcast.
 

@@ -53,16 +53,31 @@ def encoded(words: Sequence[Word]) -> tuple[int, ...]:
 
 
 def all_words(
-    letters: int, degree: int, empty: bool = False, blocks: int = 1, time: bool = False
+    letters: int,
+    degree: int,
+    empty: bool = False,
+    blocks: int = 1,
+    time: bool = False,
+    apart: bool = False,
 ) -> tuple[int, ...]:
     """All words to length `degree`, in the order of signatures; the first may be the empty one.
 
     With `blocks` of 2 or more each stands for the sum over the ways to cut it into blocks of up to
     so many letters. Blocks of several letters are letters themselves: ``letters`` single ones, then
     the words of length 2, of length 3, and so on. With `time` there is one single letter more,
-    which words have after the others, but blocks of several do not; it is the last letter.
+    which words have after the others, but blocks of several do not; it is the last letter. With
+    `apart` nothing is summed: these are the words in blocks, in the order of `all_nodes`.
     """
-    return (_ALL, letters, degree, int(empty), blocks, int(time))
+    return (_ALL, letters, degree, int(empty), blocks, int(time), int(apart))
+
+
+def all_nodes(letters: int, degree: int, blocks: int, time: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Of all words cut into blocks, which `all_words` sums: their parents, and last letters.
+
+    They are in order of their blocks: fewer of them first, then lexicographic.
+    """
+    tree = _tree_of_all(letters, degree, False, blocks, time, True)
+    return tree.parent, tree.letter
 
 
 def has_more_nodes(most: int, letters: int, degree: int, blocks: int, time: bool) -> bool:
@@ -118,7 +133,9 @@ def _blocks(letters: int, blocks: int, time: bool) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(lengths), np.concatenate(values)
 
 
-def _tree_of_all(letters: int, degree: int, empty: bool, blocks: int, time: bool) -> _Tree:
+def _tree_of_all(
+    letters: int, degree: int, empty: bool, blocks: int, time: bool, apart: bool
+) -> _Tree:
     size, value = _blocks(letters, blocks, time)
     base = letters + time
     before = np.cumsum([-1] + [base**k for k in range(degree + 1)])  # words that are shorter
@@ -142,6 +159,8 @@ def _tree_of_all(letters: int, degree: int, empty: bool, blocks: int, time: bool
         parents = np.stack([nodes + np.arange(len(at)), length, word])
         nodes += len(at)
     parent, letter, count, word = np.concatenate(columns, axis=1)
+    if apart:
+        word, before = np.arange(len(word)), np.array([len(word)])
     terms = np.argsort(word, kind="stable")
     starts = np.searchsorted(word[terms], np.arange(before[-1] + 1))
     if empty:
@@ -187,8 +206,8 @@ def decoded(numbers: Sequence[int]) -> list[list[Word]]:
 
 def _tree(numbers: tuple[int, ...]) -> _Tree:
     if numbers and numbers[0] == _ALL:
-        letters, degree, empty, blocks, time = numbers[1:]
-        return _tree_of_all(letters, degree, bool(empty), blocks, bool(time))
+        letters, degree, empty, blocks, time, apart = numbers[1:]
+        return _tree_of_all(letters, degree, bool(empty), blocks, bool(time), bool(apart))
     given = decoded(numbers)
     words = [word for terms in given for word in terms]
     found = sorted({w[:k] for w in words for k in range(1, len(w) + 1)}, key=lambda w: (len(w), w))

@@ -12,36 +12,18 @@ from typing import Any
 
 from .._core import lie
 from .._core.namespace import concat, contiguous, zeros
-from .._core.op import OPS, Op, Plan, Shape, Spec
+from .._core.op import Op, Plan, Shape, Spec
+from .._core.sparse import transposed
 from ..words import tensor_length
 from . import lie_cuda, tensors
+from .sparse import sparse
 
 # ---- Changes of basis ---------------------------------------------------------------------------
 
 
-def _plan_sparse(vector: Shape, key: tuple[int, ...], n_jobs: int) -> Plan:
-    *batch, _ = vector
-    found, count = lie.matrix(tuple(key)), math.prod(batch)
-    work = count * (len(found.table.array) + found.rows)
-    return Plan((Spec((*batch, found.rows)),), (count, *found), work)
-
-
-sparse: Op = Op(
-    "sparse",
-    "(Tensor vector, int[] key, int n_jobs)",
-    _plan_sparse,
-    lie_cuda.launch_sparse,
-    vjp=lambda saved, grads, key, n_jobs: (
-        OPS["sparse"](grads[0], lie.transposed(tuple(key)), n_jobs),
-    ),
-    jvp=lambda saved, tangents, *attrs: (OPS["sparse"](tangents[0], *attrs),),
-    function="log_sig",
-)
-
-
 def _change(array: Any, kind: int, size: tuple[int, int], n_jobs: int, adjoint: bool) -> Any:
     key = lie.key(kind, *size)
-    return sparse(array, lie.transposed(key) if adjoint else key, n_jobs)
+    return sparse(array, transposed(key) if adjoint else key, n_jobs)
 
 
 def from_tensor(

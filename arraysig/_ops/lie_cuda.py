@@ -6,16 +6,8 @@ from typing import Any
 
 from .._core import lie
 from .._core.op import Plan
+from .._core.sparse import transposed
 from ..words import tensor_length
-
-
-def launch_sparse(gpu: Any, ins: Any, outs: Any, plan: Plan, key: Any) -> None:
-    """A sparse matrix times vectors: one thread per number of the result."""
-    batch, rows, columns = plan.ints[:3]
-    table: Any = plan.ints[3]
-    blocks = min(-(-batch * rows // 256), 32 * gpu.processors)
-    args = (*ins, *outs, gpu.constant(table.array), batch, rows, columns)
-    gpu.launch(gpu.source("sparse.cu"), "sparse", (blocks,), (256,), args)
 
 
 def _launch(
@@ -61,7 +53,7 @@ def launch_log_vjp(
     """Their gradients, which need the transpose of what makes coordinates of coefficients."""
     count, n, words, solve = plan.ints
     if solve:
-        solve = lie.matrix(lie.transposed(lie.key(lie.SOLVE, dimension, degree))).table
+        solve = lie.matrix(transposed(lie.key(lie.SOLVE, dimension, degree))).table
     size, short = (dimension, degree), tensor_length(dimension, degree - 1)
     room = _brackets(*size) + 2 * short
     _launch(gpu, "lie_log_vjp", (*ins, *outs), room, (words, solve), (count, n), size)

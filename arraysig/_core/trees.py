@@ -1,0 +1,692 @@
+"""Rooted trees with labels, plane or not, their Hopf algebras, and tables of both.
+
+Trees are tuples: children, then the label of the root. A forest is a tuple of trees. Of the plane
+kind (`planar`) children and the trees of a forest have an order, and the basis of the algebra are
+forests; of the other kind they have none, and trees are enough, since functionals are
+multiplicative.
+
+Trees are numbered by nodes, then by the numbers of the children in lexicographic order (not
+decreasing where they have no order), then by the label; forests by nodes, then by the numbers of
+their trees in lexicographic order.
+
+Tables are made shape by shape for all labels at once: the nodes of a shape are numbered, these
+numbers are the labels of its tuples, and an array ``labels`` has a row for each of them.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .lie import factors, solution
+from .sparse import Bilinear, Key, Sparse, bilinear_table, sparse_table
+from .tables import Word, all_nodes
+
+Tree = tuple[Any, ...]
+Forest = tuple[Tree, ...]
+
+# ---- Counting and listing -----------------------------------------------------------------------
+
+
+def forest_counts(labels: int, degree: int, planar: bool) -> list[int]:
+    """Forests of 0, 1, ..., `degree` nodes.
+
+    >>> forest_counts(1, 5, planar=False), forest_counts(2, 3, planar=True)
+    ([1, 1, 2, 4, 9, 20], [1, 2, 8, 40])
+    """
+    counts, weights = [1], [0]  # weights: of n, sum over s that divide n of s times trees of s
+    trees = [0]
+    for n in range(1, degree + 1):
+        trees.append(labels * counts[n - 1])
+        if planar:
+            counts.append(sum(trees[s] * counts[n - s] for s in range(1, n + 1)))
+        else:
+            weights.append(sum(s * trees[s] for s in range(1, n + 1) if n % s == 0))
+            counts.append(sum(weights[s] * counts[n - s] for s in range(1, n + 1)) // n)
+    return counts
+
+
+def element_counts(labels: int, degree: int, planar: bool) -> list[int]:
+    """Elements of the basis with 1, ..., `degree` nodes: forests, or trees.
+
+    >>> element_counts(2, 3, planar=False)
+    [2, 4, 14]
+    """
+    counts = forest_counts(labels, degree, planar)
+    return counts[1:] if planar else [labels * count for count in counts[:degree]]
+
+
+class _Listed(NamedTuple):
+    """Trees in order; forests of each number of nodes in order, as numbers of their trees."""
+
+    trees: list[Tree]
+    forests: list[list[tuple[int, ...]]]
+
+
+def _listed(labels: int, degree: int, planar: bool) -> _Listed:
+    trees: list[Tree] = []
+    sizes: list[int] = []
+    forests: list[list[tuple[int, ...]]] = [[()]]
+    for n in range(1, degree + 1):
+        trees += [
+            (*[trees[i] for i in forest], label)
+            for forest in forests[n - 1]
+            for label in range(labels)
+        ]
+        sizes += [n] * (len(trees) - len(sizes))
+        found: list[tuple[int, ...]] = []
+        for i, size in enumerate(sizes):
+            rest = forests[n - size]
+            start = 0 if planar or n == size else bisect.bisect_left(rest, (i,))
+            found += [(i, *other) for other in itertools.islice(rest, start, None)]
+        forests.append(found)
+    return _Listed(trees, forests)
+
+
+def elements(labels: int, degree: int, planar: bool) -> list[list[Tree | Forest]]:
+    """Elements of the basis with 1, ..., `degree` nodes.
+
+    >>> elements(1, 2, planar=True)
+    [[((0,),)], [((0,), (0,)), (((0,), 0),)]]
+    """
+    listed = _listed(labels, degree if planar else max(degree - 1, 0), planar)
+    if planar:
+        return [[tuple(listed.trees[i] for i in f) for f in found] for found in listed.forests[1:]]
+    return [
+        [(*[listed.trees[i] for i in forest], label) for forest in found for label in range(labels)]
+        for found in listed.forests[:degree]
+    ]
+
+
+def nodes(trees: Iterable[Tree]) -> int:
+    """Nodes of a forest."""
+    return sum(1 + nodes(tree[:-1]) for tree in trees)
+
+
+# ---- Numbers of trees and forests ---------------------------------------------------------------
+
+
+class _Space(NamedTuple):
+    """Trees and forests with labels 0 to `labels` - 1 and up to some number of nodes.
+
+    Attributes
+    ----------
+    labels, planar : see above
+    first : of n: trees of fewer nodes
+    forests : of n: forests of n nodes
+    before : of n, at b: forests of n nodes whose first tree has a number below b
+    """
+
+    labels: int
+    planar: bool
+    first: list[int]
+    forests: list[int]
+    before: list[np.ndarray]
+
+
+@functools.lru_cache(16)
+def _space(labels: int, degree: int, planar: bool) -> _Space:
+    forests = forest_counts(labels, degree, planar)
+    first = [0, 0, *itertools.accumulate(labels * count for count in forests[:degree])]
+    before = [np.zeros(1, dtype=np.int64)]
+    for n in range(1, degree + 1):
+        parts = [np.zeros(1, dtype=np.int64)]
+        for size in range(1, n + 1):
+            trees = np.arange(first[size], first[size + 1])
+            count = np.full(len(trees), forests[n - size])
+            if not planar:  # the others have no lower number
+                at = np.minimum(trees, len(before[n - size]) - 1)
+                count -= before[n - size][at]
+            parts.append(count)
+        before.append(np.cumsum(np.concatenate(parts)))
+    return _Space(labels, planar, first, forests, before)
+
+
+def _tree_number(space: _Space, tree: Tree, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number of a tree among all trees, for all labels at once, and its nodes."""
+    rank, size = _rank(space, tree[:-1], labels)
+    return space.first[size + 1] + rank * space.labels + labels[tree[-1]], size + 1
+
+
+def _rank(space: _Space, forest: Sequence[Tree], labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number of a forest among those of as many nodes, for all labels at once, and its nodes."""
+    found = [_tree_number(space, tree, labels) for tree in forest]
+    numbers, sizes = [number for number, _ in found], [size for _, size in found]
+    if not space.planar:
+        sizes.sort()  # trees of fewer nodes have lower numbers
+        if len(numbers) > 1:
+            numbers = list(np.sort(numbers, axis=0))
+    rank = np.zeros(labels.shape[-1], dtype=np.int64)
+    left = total = sum(sizes)
+    lowest: np.ndarray | None = None
+    for number, size in zip(numbers, sizes, strict=True):
+        rank += space.before[left][number]
+        if lowest is not None:
+            rank -= space.before[left][np.minimum(lowest, len(space.before[left]) - 1)]
+        lowest, left = None if space.planar else number, left - size
+    return rank, total
+
+
+def _label_space(labels: int, size: int) -> np.ndarray:
+    return np.indices((labels,) * size, dtype=np.int64).reshape(size, labels**size)
+
+
+def number(element: Tree | Forest, labels: int, planar: bool) -> int:
+    """Position of an element of the basis, 0 for the first one that is not empty.
+
+    >>> number((((0,), 1),), 2, planar=True), number(((1,), (0,), 0), 2, planar=False)
+    (7, 8)
+    """
+    forest = element if planar else (element,)
+    given = np.arange(labels)[:, None]
+    space = _space(labels, nodes(forest), planar)
+    if not planar:
+        return int(_tree_number(space, element, given)[0][0])
+    rank, size = _rank(space, forest, given)
+    return sum(space.forests[1:size]) + int(rank[0])
+
+
+def _forest_at(space: _Space, rank: int, size: int) -> Forest:
+    found = []
+    lowest = 0
+    while size:
+        before = space.before[size]
+        if not space.planar:
+            rank += int(before[min(lowest, len(before) - 1)])
+        tree = int(np.searchsorted(before, rank, "right")) - 1
+        rank -= int(before[tree])
+        found.append(_tree_at(space, tree))
+        lowest, size = tree, size - nodes(found[-1:])
+    return tuple(found)
+
+
+def _tree_at(space: _Space, at: int) -> Tree:
+    size = bisect.bisect_right(space.first, at) - 1
+    rank, label = divmod(at - space.first[size], space.labels)
+    return (*_forest_at(space, rank, size - 1), label)
+
+
+def element_at(at: int, labels: int, degree: int, planar: bool) -> Tree | Forest:
+    """The element of the basis at a position.
+
+    >>> element_at(7, 2, 3, planar=True), element_at(8, 2, 3, planar=False)
+    ((((0,), 1),), ((0,), (1,), 0))
+    """
+    space = _space(labels, degree, planar)
+    if not planar:
+        return _tree_at(space, at)
+    ends = list(itertools.accumulate(space.forests[1:]))
+    size = bisect.bisect_right(ends, at)
+    return _forest_at(space, at - (ends[size - 1] if size else 0), size + 1)
+
+
+# ---- Coproducts ---------------------------------------------------------------------------------
+
+
+def _shuffles(parts: Sequence[Forest]) -> list[Forest]:
+    """All ways to merge ordered forests."""
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return [parts[0] if parts else ()]
+    return [
+        (*before, part[-1])
+        for i, part in enumerate(parts)
+        for before in _shuffles([*parts[:i], part[:-1], *parts[i + 1 :]])
+    ]
+
+
+def _products(parts: Sequence[Forest], planar: bool) -> list[Forest]:
+    """The forests whose sum is a product: shuffles, or one forest without order."""
+    return _shuffles(parts) if planar else [tuple(itertools.chain(*parts))]
+
+
+def _trunks(forest: Forest, planar: bool, longest: int) -> Iterator[tuple[Word, list[Forest]]]:
+    """Terms of the coproduct whose right factor is a chain of up to `longest` nodes.
+
+    Labels of the chain from the root on, and forests whose product is the left factor.
+    """
+    for i in [len(forest) - 1] if planar and forest else range(len(forest)):
+        *children, label = forest[i]
+        others = forest[:i] + forest[i + 1 :]
+        yield (label,), [others, tuple(children)]
+        if longest > 1:
+            for chain, parts in _trunks(tuple(children), planar, longest - 1):
+                yield (label, *chain), [others, *parts]
+
+
+def _cuts(forest: Forest, planar: bool) -> list[tuple[Forest, Forest]]:
+    """The terms of the coproduct of a forest: what is pruned, and the trunk."""
+    if not forest:
+        return [((), ())]
+    *others, tree = forest
+    found: list[tuple[Forest, Forest]] = [(forest, ())] if planar else []
+    above = _cuts(tuple(tree[:-1]), planar)
+    for pruned, trunk in _cuts(tuple(others), planar):
+        if not planar:
+            found.append(((*pruned, tree), trunk))
+        for more, inner in above:
+            left = (*trunk, (*inner, tree[-1]))
+            found += [(product, left) for product in _products([pruned, more], planar)]
+    return found
+
+
+# ---- From words to trees ------------------------------------------------------------------------
+
+# The signature of a path in the algebra is the image of its signature in words, whose letters are
+# the chains that its segments have: of a tree t and a word w of chains c_1, ..., c_k the entry is
+# what the product c_1 * ... * c_k has at t. The last factor is the trunk, the others are pruned.
+
+
+class _Alphabet(NamedTuple):
+    """Letters of words: channels, and chains of 2 to `longest` of them.
+
+    They are numbered as in `arraysig._core.tables.all_words`.
+    """
+
+    channels: int
+    longest: int
+    time: bool
+
+    @property
+    def size(self) -> int:
+        space = self.channels - self.time
+        chains: list[int] = [space**k for k in range(2, self.longest + 1)]
+        return self.channels + sum(chains)
+
+    def letter(self, chain: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The number of a chain of labels, from the root on, and whether it is a letter."""
+        space = self.channels - self.time
+        fits = np.all(np.stack(chain) < space, axis=0)
+        found = np.zeros_like(chain[0])
+        for label in chain:
+            found = found * space + label
+        if len(chain) == 1:
+            return np.where(fits, found, self.size - 1), np.ones_like(fits)
+        return found + sum(space**k for k in range(1, len(chain))), fits
+
+
+def _merged(keys: list[np.ndarray], counts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Every key once, with the sum of its counts."""
+    found, where = np.unique(np.concatenate(keys), return_inverse=True)
+    sums = np.zeros(len(found), dtype=np.int64)
+    np.add.at(sums, where, np.concatenate(counts))
+    return found, sums
+
+
+def _shapes(size: int, planar: bool, trees_only: bool) -> list[Forest]:
+    """Forests of so many nodes without labels; their nodes are numbered."""
+    listed = _listed(1, size, planar)
+    chosen = [f for f in listed.forests[size] if len(f) == 1 or not trees_only]
+
+    def numbered(tree: Tree, count: Iterator[int]) -> Tree:
+        return (*[numbered(child, count) for child in tree[:-1]], next(count))
+
+    shapes = []
+    for forest in chosen:
+        count = itertools.count()
+        shapes.append(tuple(numbered(listed.trees[i], count) for i in forest))
+    return shapes
+
+
+def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of all forests of a shape, each once, and their labels."""
+    labels = _label_space(space.labels, nodes(shape))
+    rank, _ = _rank(space, shape, labels)
+    if space.planar:
+        return rank, labels
+    rank, chosen = np.unique(rank, return_index=True)
+    return rank, labels[:, chosen]
+
+
+def _words_to_elements(
+    channels: int, degree: int, planar: bool, longest: int, time: bool
+) -> tuple[tuple[int, int], np.ndarray]:
+    """Shape and entries of the matrix."""
+    space, alphabet = _space(channels, degree, planar), _Alphabet(channels, longest, time)
+    parent, letters = all_nodes(channels - time if longest > 1 else channels, degree, longest, time)
+    size = alphabet.size
+    steps = (parent + 1) * size + letters  # in ascending order
+    # Of forests of each number of nodes, in order: where their entries start, words, numbers.
+    levels = [(np.array([0, 1]), np.array([-1]), np.array([1]))]
+    result = [np.zeros((3, 0), dtype=np.int64)]
+    done = 0
+    for n in range(1, degree + 1):
+        keys, counts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for shape in _shapes(n, planar, trees_only=n == degree and not planar):
+            rank, labels = _labelled(space, shape)
+            for chain, parts in _trunks(shape, planar, min(longest, n)):
+                letter, fits = alphabet.letter([labels[node] for node in chain])
+                starts, words, numbers = levels[n - len(chain)]
+                for product in _products(parts, planar):
+                    before, _ = _rank(space, product, labels)
+                    before, to, last = before[fits], rank[fits], letter[fits]
+                    lengths = starts[before + 1] - starts[before]
+                    at = np.repeat(starts[before] - np.cumsum(lengths) + lengths, lengths)
+                    at += np.arange(len(at))
+                    step = (words[at] + 1) * size + np.repeat(last, lengths)
+                    word = np.searchsorted(steps, step)
+                    keys.append(np.repeat(to, lengths) * len(steps) + word)
+                    counts.append(numbers[at])
+            if sum(map(len, keys)) > 2**22:  # bounds memory
+                merged, sums = _merged(keys, counts)
+                keys, counts = [merged], [sums]
+        merged, sums = _merged(keys, counts)
+        rank, word = np.divmod(merged, max(len(steps), 1))
+        levels.append((np.searchsorted(rank, np.arange(space.forests[n] + 1)), word, sums))
+        if planar:
+            rows, many = rank, space.forests[n]
+        else:  # of the forests with one tree only
+            single = space.before[n][space.first[n] : space.first[n + 1]]
+            many = len(single)
+            rows = np.searchsorted(single, rank)
+            rows[rows == many] = 0
+            chosen = single[rows] == rank
+            rows, word, sums = rows[chosen], word[chosen], sums[chosen]
+        result.append(np.stack([done + rows, word, sums]))
+        done += many
+    return (done, len(steps)), np.concatenate(result, axis=1)
+
+
+Form = dict[Word, int]
+
+
+def _sorted(forest: Forest) -> Forest:
+    """One of the ways to write a forest without order."""
+    return tuple(sorted(((*_sorted(t[:-1]), t[-1]) for t in forest), key=repr))
+
+
+def _form(forest: Forest, planar: bool, alphabet: _Alphabet, known: dict[Forest, Form]) -> Form:
+    """The coefficient of one forest as a sum over words, by letters."""
+    forest = forest if planar else _sorted(forest)
+    if forest in known:
+        return known[forest]
+    found: Counter[Word] = Counter()
+    for chain, parts in _trunks(forest, planar, alphabet.longest):
+        letter, fits = alphabet.letter([np.array([label]) for label in chain])
+        for product in _products(parts, planar) if fits[0] else []:
+            for word, count in _form(product, planar, alphabet, known).items():
+                found[(*word, int(letter[0]))] += count
+    known[forest] = dict(found) if forest else {(): 1}
+    return known[forest]
+
+
+def _encoded(forest: Forest) -> list[int]:
+    numbers = [len(forest)]
+    for tree in forest:
+        numbers += [tree[-1], *_encoded(tree[:-1])]
+    return numbers
+
+
+def _decoded(numbers: Iterator[int]) -> Forest:
+    trees = []
+    for _ in range(next(numbers)):
+        label = next(numbers)
+        trees.append((*_decoded(numbers), label))
+    return tuple(trees)
+
+
+class Chosen(NamedTuple):
+    """Coefficients of some forests: words, and the key of the matrix from these to forests."""
+
+    words: list[Word]
+    key: Key
+
+
+def chosen(
+    forests: Sequence[Forest], channels: int, planar: bool, longest: int, time: bool
+) -> Chosen:
+    """What makes the coefficients of `forests`, of one tree each unless they are `planar`.
+
+    >>> chosen([(((0,), (1,), 0),)], 2, False, 1, False).words
+    [(0, 1, 0), (1, 0, 0)]
+    """
+    numbers = [number for forest in forests for number in _encoded(forest)]
+    key = (CHOSEN, channels, int(planar), longest, int(time), *numbers, 0)
+    return Chosen(_forms(key[:-1])[0], key)
+
+
+@functools.lru_cache(64)
+def _forms(key: Key) -> tuple[list[Word], list[Form]]:
+    _, channels, planar, longest, time, *numbers = key
+    alphabet = _Alphabet(channels, longest, bool(time))
+    known: dict[Forest, Form] = {}
+    rest = iter(numbers)
+    forests: list[Form] = []
+    left = len(numbers)
+    while left:
+        forest = _decoded(rest)
+        left -= len(_encoded(forest))
+        forests.append(_form(forest, bool(planar), alphabet, known))
+    return sorted({word for form in forests for word in form}), forests
+
+
+def _words_to_chosen(key: Key) -> tuple[tuple[int, int], np.ndarray]:
+    words, forms = _forms(key)
+    column = {word: i for i, word in enumerate(words)}
+    entries = [(i, column[w], n) for i, form in enumerate(forms) for w, n in form.items()]
+    return (len(forms), len(words)), np.array(entries, dtype=np.int64).reshape(-1, 3).T
+
+
+# ---- The free Lie algebra over plane trees ------------------------------------------------------
+
+
+class _Brackets(NamedTuple):
+    """Of Lyndon words of plane trees, in order: where they are, and entries of matrices.
+
+    Attributes
+    ----------
+    position : of each among all forests
+    expansion : rows are forests, columns Lyndon words
+    solution : from coefficients of Lyndon words to coordinates
+    """
+
+    position: np.ndarray
+    expansion: np.ndarray
+    solution: np.ndarray
+
+
+@functools.lru_cache(8)
+def _brackets(labels: int, degree: int) -> _Brackets:
+    listed = _listed(labels, degree, True)
+    forests = [forest for found in listed.forests[1:] for forest in found]
+    position = {forest: i for i, forest in enumerate(forests)}
+    lyndon = [f for f in forests if all(f < f[i:] for i in range(1, len(f)))]
+    pairs = factors(lyndon)
+    index = {word: i for i, word in enumerate(lyndon)}
+    polynomials: dict[Word, Form] = {}
+    expansion, triangle = [], []
+    for column, word in enumerate(lyndon):
+        found: Counter[Word] = Counter()
+        if len(word) == 1:
+            found[word] = 1
+        else:
+            u, v = (polynomials[part].items() for part in pairs[word])
+            for (head, a), (tail, b) in itertools.product(u, v):
+                found[head + tail] += a * b
+                found[tail + head] -= a * b
+        polynomials[word] = {key: n for key, n in found.items() if n}
+        for key, n in polynomials[word].items():
+            expansion.append((position[key], column, n))
+            if key in index:
+                triangle.append((index[key], column, n))
+    classes: dict[Word, int] = {}
+    of = [classes.setdefault(tuple(sorted(word)), len(classes)) for word in lyndon]
+    both = [np.array(e, dtype=np.int64).reshape(-1, 3).T for e in (expansion, triangle)]
+    return _Brackets(
+        np.array([position[word] for word in lyndon], dtype=np.int64),
+        both[0],
+        solution(np.array(of, dtype=np.int64), both[1]),
+    )
+
+
+# ---- Products -----------------------------------------------------------------------------------
+
+# A functional is given by its values on the elements of the basis but the empty one. The first
+# factor of a product is wanted on what is pruned: forests. Values of a multiplicative functional on
+# these are made first, see FORESTS; there are those of less than `degree` nodes, then the trees of
+# `degree`.
+
+
+def _placed(space: _Space, degree: int, forest: Forest, labels: np.ndarray) -> np.ndarray:
+    """Position of a forest among what the first factor has values on."""
+    rank, size = _rank(space, forest, labels)
+    if size == 0:
+        return rank - 1
+    if size == degree and not space.planar:
+        rank = _tree_number(space, forest[0], labels)[0] - space.first[size]
+    return sum(space.forests[1:size]) + rank
+
+
+def _element(space: _Space, forest: Forest, labels: np.ndarray) -> np.ndarray:
+    """Position of an element of the basis, -1 for the empty one."""
+    if not forest:
+        return np.full(labels.shape[-1], -1)
+    if not space.planar:
+        return _tree_number(space, forest[0], labels)[0]
+    rank, size = _rank(space, forest, labels)
+    return sum(space.forests[1:size]) + rank
+
+
+def _wide(labels: int, degree: int, planar: bool) -> int:
+    """Numbers that the first factor of a product has."""
+    shorter = forest_counts(labels, max(degree - 1, 0), planar)[1:degree]
+    return sum(shorter) + (element_counts(labels, degree, planar)[-1] if degree else 0)
+
+
+def _product(labels: int, degree: int, planar: bool) -> tuple[list[int], np.ndarray]:
+    """Sizes of result and factors, and entries: result, first, second, number."""
+    space = _space(labels, degree, planar)
+    wide, keys, counts = _wide(labels, degree, planar), [], []
+    length = sum(element_counts(labels, degree, planar))
+    for n in range(1, degree + 1):
+        for shape in _shapes(n, planar, trees_only=not planar):
+            _, given = _labelled(space, shape)
+            to = _element(space, shape, given)
+            for pruned, trunk in _cuts(shape, planar):
+                first = _placed(space, degree, pruned, given)
+                second = _element(space, trunk, given)
+                keys.append((to * (wide + 1) + first + 1) * (length + 1) + second + 1)
+                counts.append(np.ones_like(to))
+    none = [np.zeros(0, dtype=np.int64)]
+    merged, sums = _merged(keys or none, counts or none)
+    rest, second = np.divmod(merged, length + 1)
+    to, first = np.divmod(rest, wide + 1)
+    return [length, wide, length], np.stack([to, first - 1, second - 1, sums])
+
+
+def stages(degree: int) -> int:
+    """How many tables FORESTS has: they make products of up to 2, 4, 8, ... trees."""
+    return max(degree - 2, 0).bit_length()
+
+
+def _forests(labels: int, degree: int, stage: int) -> tuple[list[int], np.ndarray]:
+    """As `_product`; of the values on trees, or on forests of up to 2**stage of them."""
+    space = _space(labels, degree, False)
+    wide, entries = _wide(labels, degree, False), []
+    for n in range(1, degree + 1):
+        for shape in _shapes(n, False, trees_only=n == degree):
+            if len(shape) > 2 ** (stage + 1):
+                continue
+            _, given = _labelled(space, shape)
+            to = _placed(space, degree, shape, given)
+            half = min(len(shape), 2**stage)
+            parts = shape[:half], shape[half:]
+            factors = [
+                _placed(space, degree, part, given) if stage else _element(space, part, given)
+                for part in parts
+            ]
+            entries.append(np.stack([to, *factors, np.ones_like(to)]))
+    size = wide if stage else sum(element_counts(labels, degree, False))
+    return [wide, size, size], np.concatenate(entries, axis=1)
+
+
+# ---- Keys ---------------------------------------------------------------------------------------
+
+#: Matrices: from coefficients of words to elements, of all and of some; from plane forests to
+#: coefficients of Lyndon words, to coordinates in the basis of their brackets, and from these.
+FIRST_KIND = 16
+WORDS, CHOSEN, COEFFICIENTS, COORDINATES, EXPAND = range(FIRST_KIND, FIRST_KIND + 5)
+#: Bilinear maps: the product; values on forests from those on trees, in steps.
+PRODUCT, FORESTS = range(FIRST_KIND + 5, FIRST_KIND + 7)
+
+
+def words_key(
+    channels: int, degree: int, planar: bool, longest: int = 1, time: bool = False
+) -> Key:
+    """Of the matrix from coefficients of all words, with chains of up to `longest`, to elements."""
+    return (WORDS, channels, degree, int(planar), longest, int(time), 0)
+
+
+def lie_key(kind: int, channels: int, degree: int) -> Key:
+    """Of a matrix between plane forests and Lyndon words of plane trees."""
+    return (kind, channels, degree, 0)
+
+
+def product_key(channels: int, degree: int, planar: bool) -> Key:
+    """Of the product."""
+    return (PRODUCT, channels, degree, int(planar), 0, 1, 2)
+
+
+def forests_key(channels: int, degree: int, stage: int) -> Key:
+    """Of a step that makes values on forests."""
+    return (FORESTS, channels, degree, stage, 0, 1, 2)
+
+
+_lock = threading.RLock()
+
+
+@functools.lru_cache(64)
+def _matrix(of: Key) -> Sparse:
+    kind, *rest, is_transposed = of
+    if kind == WORDS:
+        channels, degree, planar, longest, time = rest
+        made = _words_to_elements(channels, degree, bool(planar), longest, bool(time))
+    elif kind == CHOSEN:
+        made = _words_to_chosen(of[:-1])
+    else:
+        brackets = _brackets(*rest)
+        words, count = len(brackets.position), sum(element_counts(rest[0], rest[1], planar=True))
+        each = np.arange(words)
+        if kind == COEFFICIENTS:
+            made = (words, count), np.stack([each, brackets.position, np.ones_like(each)])
+        elif kind == COORDINATES:
+            row, column, entry = brackets.solution
+            made = (words, count), np.stack([row, brackets.position[column], entry])
+        else:
+            made = (count, words), brackets.expansion
+    return sparse_table(*made, bool(is_transposed))
+
+
+@functools.lru_cache(64)
+def _bilinear(of: Key) -> Bilinear:
+    kind, channels, degree, which, *axes = of
+    if kind == PRODUCT:
+        made = _product(channels, degree, bool(which))
+    else:
+        made = _forests(channels, degree, which)
+    return bilinear_table(*made, axes)
+
+
+def matrix(of: Key) -> Sparse:
+    """The matrix that a key stands for; made once, by one thread."""
+    with _lock:
+        return _matrix(of)
+
+
+def bilinear(of: Key) -> Bilinear:
+    """The bilinear map that a key stands for; made once, by one thread."""
+    with _lock:
+        return _bilinear(of)
+
+
+def forget() -> None:
+    """Drop all tables that nobody uses."""
+    for made in (_matrix, _bilinear, _brackets, _forms, _space):
+        made.cache_clear()
