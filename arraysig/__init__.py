@@ -35,7 +35,14 @@ from .branched_logsignature import (
     linear_branched_log_sig,
     linear_branched_log_sig_backprop,
 )
-from .cache import clear_cache, prepare_log_sig, set_cache_dir
+from .cache import (
+    clear_cache,
+    prepare_branched_log_sig,
+    prepare_branched_sig,
+    prepare_branched_sig_coef,
+    prepare_log_sig,
+    set_cache_dir,
+)
 from .config import show_config
 from .kernels import (
     sig_kernel,
@@ -156,6 +163,9 @@ __all__ = [
     "logsig_to_sig_backprop",
     "lyndon_words",
     "lyndon_words_of_length",
+    "prepare_branched_log_sig",
+    "prepare_branched_sig",
+    "prepare_branched_sig_coef",
     "prepare_log_sig",
     "set_cache_dir",
     "show_config",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._core import check, dispatch, tape
+from ._core import check, tape
 from ._core import trees as tables
 from ._core.docs import documented
 from ._core.namespace import beside_sums, contiguous, with_scalar, without_scalar
@@ -52,18 +52,9 @@ def algebra(
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     channels = augmented_channels(dimension, time_aug, lead_lag)
     planar = check.flag(name, "planar", planar)
-    fitting(name, element_length(name, channels, degree, planar), degree)
+    size = 16 * degree * element_length(name, channels, degree, planar)  # and more
+    check.table_bytes(name, "degree", degree, size)
     return Algebra(channels, degree, planar, check.n_jobs(name, n_jobs))
-
-
-def fitting(name: str, length: int, degree: int) -> None:
-    """MemoryError where tables for so many trees do not fit."""
-    size = 24 * degree * length  # at least
-    if size > dispatch.HOST_BYTES:
-        raise MemoryError(
-            f"{name}: `degree` is too large: tables take more than {size / 2**30:.4g} GiB, and "
-            f"there are {dispatch.HOST_BYTES / 2**30:.4g} GiB, got {degree}"
-        )
 
 
 def length_of(name: str, of: Algebra) -> int:
@@ -301,13 +292,16 @@ def branched_sig_backprop(
 # ---- Chosen coefficients ------------------------------------------------------------------------
 
 
-def _listed(name: str, trees: Any, channels: int | None, planar: bool) -> list[tables.Forest]:
-    """One element of the basis or a list of them, checked."""
+def chosen_trees(
+    name: str, trees: Any, dimension: int, time_aug: bool, lead_lag: bool, planar: bool
+) -> tuple[list[tables.Forest], int]:
+    """One element of the basis or a list of them, checked, and the channels that are labels."""
+    channels = augmented_channels(dimension, time_aug, lead_lag)
     if not isinstance(trees, list):
         trees = [trees]
     if not trees:
         raise ValueError(f"{name}: `trees` must not be empty, got []")
-    return [checked_element(name, "trees", tree, channels, planar) for tree in trees]
+    return [checked_element(name, "trees", tree, channels, planar) for tree in trees], channels
 
 
 def _chosen(
@@ -328,8 +322,7 @@ def _chosen(
     end_time = check.finite_real(name, "end_time", end_time)
     planar = check.flag(name, "planar", planar)
     n_jobs = check.n_jobs(name, n_jobs)
-    channels = augmented_channels(path.shape[-1], time_aug, lead_lag)
-    forests = _listed(name, trees, channels, planar)
+    forests, channels = chosen_trees(name, trees, path.shape[-1], time_aug, lead_lag, planar)
     degree = max(tables.nodes(forest) for forest in forests)
     longest = longest_block(name, path.shape, correction, degree, lead_lag)
     if longest > 1:
@@ -524,11 +517,11 @@ def extract_branched_sig_coef(
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     planar = check.flag(name, "planar", planar)
     scalar_term = check.flag(name, "scalar_term", scalar_term)
-    channels = augmented_channels(dimension, time_aug, lead_lag)
+    forests, channels = chosen_trees(name, trees, dimension, time_aug, lead_lag, planar)
     if not bsig.shape:
         raise ValueError(f"{name}: `bsig` must have shape (..., length), got ()")
     indices = []
-    for forest in _listed(name, trees, channels, planar):
+    for forest in forests:
         if not forest and not scalar_term:
             raise ValueError(
                 f"{name}: `trees` must not have the empty tree for signatures without scalar term"

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def _method(name: str, method: Any, planar: bool) -> int:
+def checked_format(name: str, method: Any, planar: bool) -> int:
     """The format: 0, 1 or 2."""
     if method is None:
         return int(planar)
@@ -139,7 +139,7 @@ def branched_log_sig(
     (forward, _), walked, attrs, restore, of, key = arranged(
         name, path, degree, *flags, correction, n_jobs
     )
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = _scalar_term(name, scalar_term, method)
     words = forward(walked, *attrs)
     if _is_plain(key):
@@ -216,7 +216,7 @@ def branched_log_sig_backprop(
     (forward, back), walked, attrs, _, of, key = arranged(
         name, path, degree, *flags, given.get("correction"), n_jobs
     )
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = _checked(name, "blogsig_derivs", derivs, of, method)
     check.shape(name, "blogsig_derivs", derivs.shape, (*path.shape[:-2], derivs.shape[-1]))
     grad = without_scalar(derivs, scalar_term)
@@ -278,7 +278,7 @@ def branched_sig_to_log_sig(
     name = "branched_sig_to_log_sig"
     (bsig,), restore = check.arrays(name, bsig=bsig)
     of = algebra(name, dimension, degree, planar, n_jobs, time_aug, lead_lag)
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = has_scalar(name, "bsig", bsig, of)
     result = _log(of, method)(without_scalar(bsig, scalar_term))
     return restore(with_scalar(result, scalar_term and method == 0))
@@ -334,7 +334,7 @@ def branched_sig_to_log_sig_backprop(
     name = "branched_sig_to_log_sig_backprop"
     (bsig, derivs), restore = check.arrays(name, bsig=bsig, blogsig_derivs=blogsig_derivs)
     of = algebra(name, dimension, degree, planar, n_jobs, time_aug, lead_lag)
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = has_scalar(name, "bsig", bsig, of)
     in_front = scalar_term and method == 0
     expected = (*bsig.shape[:-1], _length(name, of, method) + in_front)
@@ -513,7 +513,7 @@ def linear_branched_log_sig(
     name = "linear_branched_log_sig"
     (v,), restore = check.arrays(name, displacement=displacement)
     of = algebra(name, dimension, degree, planar, n_jobs)
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = _scalar_term(name, scalar_term, method)
     displacement_shape(name, v, tuple(v.shape[:-1]), of.channels)
     first = v[..., : of.channels if of.degree else 0]
@@ -569,7 +569,7 @@ def linear_branched_log_sig_backprop(
     name = "linear_branched_log_sig_backprop"
     (derivs, v), restore = check.arrays(name, derivs=derivs, displacement=displacement)
     of = algebra(name, dimension, degree, planar, n_jobs)
-    method = _method(name, method, of.planar)
+    method = checked_format(name, method, of.planar)
     scalar_term = _scalar_term(name, scalar_term, method)
     displacement_shape(name, v, tuple(v.shape[:-1]), of.channels)
     expected = (*v.shape[:-1], _length(name, of, method) + scalar_term)

@@ -1,4 +1,4 @@
-"""Tables of log-signatures: made before they are needed, kept on disk, dropped."""
+"""Tables that functions walk: made before they are needed, kept on disk, dropped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ._core import check, dispatch, lie, store, tables
+from ._core import check, dispatch, lie, store, tables, trees
 from ._core.docs import documented
+from ._core.trees import chosen, prepare_chosen
+from .branched import algebra, chosen_trees
+from .branched_logsignature import checked_format
 from .logsignature import channels_of, checked_method
 from .words import tensor_length
 
-__all__ = ["clear_cache", "prepare_log_sig", "set_cache_dir"]
+__all__ = [
+    "clear_cache",
+    "prepare_branched_log_sig",
+    "prepare_branched_sig",
+    "prepare_branched_sig_coef",
+    "prepare_log_sig",
+    "set_cache_dir",
+]
 
 _ALL = lie.COEFFICIENTS, lie.COORDINATES, lie.SOLVE, lie.EXPAND
 #: The matrices of each method.
@@ -42,9 +52,7 @@ def prepare_log_sig(
         to signatures; 2 and 3 have all, those of method 1 among them.
     {time_aug}
     {lead_lag}
-    use_disk : bool, default False
-        Read what takes longest from a file, or write it to one for processes to come. A file that
-        is not as it was written is made anew. Without it no file is read or written.
+    {use_disk}
 
     Returns
     -------
@@ -88,22 +96,198 @@ def prepare_log_sig(
     method = checked_method(name, method)
     use_disk = check.flag(name, "use_disk", use_disk)
     kinds = _KINDS[method] if degree else ()
-    size = 8 * tensor_length(channels, degree)
-    if kinds and size > dispatch.HOST_BYTES:
-        raise MemoryError(
-            f"{name}: `degree` is too large: a table takes {size / 2**30:.4g} GiB, more than the "
-            f"{dispatch.HOST_BYTES / 2**30:.4g} GiB there are, got {degree}"
-        )
-    failure = lie.prepare(kinds, channels, int(degree), use_disk)
+    if kinds:
+        check.table_bytes(name, "degree", degree, 8 * tensor_length(channels, degree))
+    _report(name, lie.prepare(kinds, channels, int(degree), use_disk))
+
+
+def _report(name: str, failure: OSError | None) -> None:
+    """Warn of what prevented that tables are on disk."""
     if failure is not None:
         warnings.warn(
-            f"{name}: tables can not be kept on disk: {failure}", RuntimeWarning, stacklevel=2
+            f"{name}: tables can not be kept on disk: {failure}", RuntimeWarning, stacklevel=3
         )
 
 
 @documented
+def prepare_branched_sig(
+    dimension: int,
+    degree: int,
+    *,
+    use_disk: bool = False,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    planar: bool = False,
+) -> None:
+    """Make the tables of branched signatures, so that the first call does not wait for them.
+
+    Nothing needs this function: what is missing is made when it is needed.
+
+    Parameters
+    ----------
+    {dimension}
+    {degree}
+    {use_disk}
+    {time_aug}
+    {lead_lag}
+    {planar}
+
+    Returns
+    -------
+    None
+        The tables stay in memory.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a value is out of range, or 64 bits can not count the trees.
+    MemoryError
+        If tables are larger than the memory of the machine.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the file can not be written. Tables are in memory all the same.
+
+    See Also
+    --------
+    prepare_branched_log_sig : those of branched log-signatures, too
+    clear_cache : gives memory and files back
+
+    Notes
+    -----
+    `branched_sig` without a correction, `branched_sig_combine`, `branched_sig_join`,
+    `linear_branched_sig`, logarithms and all their gradients share them.
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> arraysig.prepare_branched_sig(3, 4)
+    >>> arraysig.prepare_branched_sig(2, 4, time_aug=True, planar=True)
+    """
+    name = "prepare_branched_sig"
+    of = algebra(name, dimension, degree, planar, 1, time_aug, lead_lag)
+    use_disk = check.flag(name, "use_disk", use_disk)
+    _report(name, trees.prepare(of.channels, of.degree, of.planar, (), use_disk))
+
+
+@documented
+def prepare_branched_log_sig(
+    dimension: int,
+    degree: int,
+    method: int | None = None,
+    *,
+    use_disk: bool = False,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    planar: bool = False,
+) -> None:
+    """Make the tables of branched log-signatures, and those of branched signatures.
+
+    Nothing needs this function: what is missing is made when it is needed.
+
+    Parameters
+    ----------
+    {dimension}
+    {degree}
+    {branched_method}
+    {use_disk}
+    {time_aug}
+    {lead_lag}
+    {planar}
+
+    Returns
+    -------
+    None
+        The tables stay in memory.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a value is out of range, or 64 bits can not count the trees.
+    MemoryError
+        If tables are larger than the memory of the machine.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a file can not be written. Tables are in memory all the same.
+
+    See Also
+    --------
+    prepare_branched_sig : those of branched signatures alone
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> arraysig.prepare_branched_log_sig(2, 4, 2, planar=True)
+    """
+    name = "prepare_branched_log_sig"
+    of = algebra(name, dimension, degree, planar, 1, time_aug, lead_lag)
+    method = checked_format(name, method, of.planar)
+    use_disk = check.flag(name, "use_disk", use_disk)
+    kinds = ((), (trees.COEFFICIENTS,), (trees.COORDINATES, trees.EXPAND))[method]
+    _report(name, trees.prepare(of.channels, of.degree, of.planar, kinds, use_disk))
+
+
+@documented
+def prepare_branched_sig_coef(
+    dimension: int,
+    trees: Any,
+    *,
+    time_aug: bool = False,
+    lead_lag: bool = False,
+    planar: bool = False,
+) -> None:
+    """Make the tables of chosen coefficients of branched signatures.
+
+    Nothing needs this function: what is missing is made when it is needed.
+
+    Parameters
+    ----------
+    {dimension}
+    trees : tuple, None, or list of them
+        One tree, or several in a list, as for `branched_sig_coef`; tables are for these in this
+        order, and without a correction.
+    {time_aug}
+    {lead_lag}
+    {planar}
+
+    Returns
+    -------
+    None
+        The tables stay in memory. They are never on disk: to read them would take longer than to
+        make them.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> import arraysig
+    >>> arraysig.prepare_branched_sig_coef(2, [((0,), 1), ((0,), (1,), 0)])
+    """
+    name = "prepare_branched_sig_coef"
+    dimension = check.positive_int(name, "dimension", dimension)
+    flags = [
+        check.flag(name, flag, value)
+        for flag, value in {"time_aug": time_aug, "lead_lag": lead_lag, "planar": planar}.items()
+    ]
+    forests, channels = chosen_trees(name, trees, dimension, *flags)
+    prepare_chosen(chosen(forests, channels, flags[-1], 1, False).key)
+
+
+@documented
 def set_cache_dir(dir: str | os.PathLike[str] | None) -> None:
-    """Set where tables of log-signatures are kept on disk, for this process.
+    """Set where tables are kept on disk, for this process.
 
     Parameters
     ----------
@@ -190,6 +374,7 @@ def clear_cache(*, use_disk: bool = False) -> None:
     use_disk = check.flag("clear_cache", "use_disk", use_disk)
     dispatch.planned.cache_clear()  # plans hold tables
     lie.forget()
+    trees.forget()
     tables.prefixes.cache_clear()
     if use_disk:
         store.delete()

@@ -33,21 +33,14 @@ def element_length(name: str, channels: int, degree: int, planar: bool) -> int:
     return length
 
 
+@functools.lru_cache(256)
 def lyndon_length(name: str, channels: int, degree: int) -> int:
     """Lyndon words of plane trees; ValueError as for `element_length`."""
     element_length(name, channels, degree, True)
-    # Of n nodes there are L(n), where the sum of m L(m) over all m that divide n is
-    # channels**n * binomial(2 n, n) / 2: cyclic words, as for words of letters.
-    counts: list[int] = []
-    total = 1
-    for n in range(1, degree + 1):
-        total = total * channels * 2 * (2 * n - 1) // n
-        shorter = sum(m * counts[m - 1] for m in range(1, n) if n % m == 0)
-        counts.append((total // 2 - shorter) // n)
-    return sum(counts)
+    return tables.lyndon_count(channels, degree)
 
 
-def _checked_tree(tree: Any, channels: int | None) -> Tree | None:
+def _checked_tree(tree: Any, channels: int) -> Tree | None:
     """A tree with labels as Python integers; None for what is no tree."""
     if not isinstance(tree, tuple) or not tree:
         return None
@@ -56,14 +49,12 @@ def _checked_tree(tree: Any, channels: int | None) -> Tree | None:
     if isinstance(label, bool) or not hasattr(label, "__index__") or None in found:
         return None
     number = label.__index__()
-    if number < 0 or (channels is not None and number >= channels):
+    if not 0 <= number < channels:
         return None
     return (*found, number)
 
 
-def checked_element(
-    function: str, name: str, element: Any, channels: int | None, planar: bool
-) -> Forest:
+def checked_element(function: str, name: str, element: Any, channels: int, planar: bool) -> Forest:
     """An element of the basis as a forest, of one tree unless `planar`; the empty one is ()."""
     if element is None:
         return ()
@@ -74,9 +65,8 @@ def checked_element(
     if None in found:
         what = "a tree or an ordered forest" if planar else "a tree"
         raise ValueError(
-            f"{function}: `{name}` must be {what}: (child, ..., label) with labels "
-            + (f"below {channels}" if channels is not None else "of at least 0")
-            + f", got {element!r}"
+            f"{function}: `{name}` must be {what}, (child, ..., label), with labels below "
+            f"{channels}, got {element!r}"
         )
     return tuple(tree for tree in found if tree is not None)
 

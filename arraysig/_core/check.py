@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import dispatch
 from .namespace import (
     cast,
     default_float,
@@ -254,6 +255,15 @@ def positive_real(function: str, name: str, value: Any) -> float:
     if number <= 0:
         raise ValueError(f"{function}: `{name}` must be greater than 0, got {value}")
     return number
+
+
+def table_bytes(function: str, name: str, value: Any, size: int) -> None:
+    """MemoryError where `value` makes a table of `size` bytes that does not fit."""
+    if size > dispatch.HOST_BYTES:
+        raise MemoryError(
+            f"{function}: `{name}` is too large: a table takes {size / 2**30:.4g} GiB, more than "
+            f"the {dispatch.HOST_BYTES / 2**30:.4g} GiB there are, got {value}"
+        )
 
 
 def dyadic_order(function: str, value: Any) -> tuple[int, int]:

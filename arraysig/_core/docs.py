@@ -106,6 +106,11 @@ planar : bool, default False
     Plane trees, whose children have an order, in ordered forests (Munthe-Kaas and Wright), instead
     of trees without order (Butcher, Connes and Kreimer).
 """,
+    "use_disk": """
+use_disk : bool, default False
+    Read what takes longest from a file, or write it to one for processes to come. A file that is
+    not as it was written is made anew. Without it no file is read or written.
+""",
     "tree_dimension": """
 dimension : int
     Labels of trees are 0 to ``dimension - 1``: the channels of the path, after augmentation.

@@ -27,7 +27,7 @@ _ORDER = 0x01020304  # of bytes
 _IDENTITY = struct.Struct("<8sII16sqq")
 # What follows: bytes of it, and their SHA-256.
 _CONTENT = struct.Struct("<Q32s")
-_OURS = re.compile(r"lyndon-[0-9]+-[0-9]+\.v[0-9]+(\.[0-9a-f]{16}\.part)?")
+_OURS = re.compile(r"(lyndon|trees|forests|plane)-[0-9]+-[0-9]+\.v[0-9]+(\.[0-9a-f]{16}\.part)?")
 
 #: Where the folder of our files is; None for the user's folder of caches.
 _base: Path | None = None

@@ -18,6 +18,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +26,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import store
 from .lie import factors, solution
-from .sparse import Bilinear, Key, Sparse, bilinear_table, sparse_table
+from .sparse import (
+    Bilinear,
+    Key,
+    Sparse,
+    adjoints,
+    bilinear_table,
+    sparse_table,
+    transposed,
+)
 from .tables import Word, all_nodes
 
 Tree = tuple[Any, ...]
@@ -61,6 +71,24 @@ def element_counts(labels: int, degree: int, planar: bool) -> list[int]:
     """
     counts = forest_counts(labels, degree, planar)
     return counts[1:] if planar else [labels * count for count in counts[:degree]]
+
+
+def lyndon_count(labels: int, degree: int) -> int:
+    """Lyndon words of plane trees with up to `degree` nodes.
+
+    Of n nodes there are L(n), where the sum of m L(m) over all m that divide n is labels**n
+    binomial(2 n, n) / 2: that many cyclic words there are, as for words of letters.
+
+    >>> lyndon_count(1, 5), lyndon_count(2, 3)
+    (38, 33)
+    """
+    counts: list[int] = []
+    total = 1
+    for n in range(1, degree + 1):
+        total = total * labels * 2 * (2 * n - 1) // n
+        shorter = sum(m * counts[m - 1] for m in range(1, n) if n % m == 0)
+        counts.append((total // 2 - shorter) // n)
+    return sum(counts)
 
 
 class _Listed(NamedTuple):
@@ -295,14 +323,19 @@ class _Alphabet(NamedTuple):
     time: bool
 
     @property
+    def space(self) -> int:
+        """Channels that chains have."""
+        return self.channels - self.time
+
+    @property
     def size(self) -> int:
-        space = self.channels - self.time
-        chains: list[int] = [space**k for k in range(2, self.longest + 1)]
+        """Letters."""
+        chains: list[int] = [self.space**k for k in range(2, self.longest + 1)]
         return self.channels + sum(chains)
 
     def letter(self, chain: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The number of a chain of labels, from the root on, and whether it is a letter."""
-        space = self.channels - self.time
+        space = self.space
         fits = np.all(np.stack(chain) < space, axis=0)
         found = np.zeros_like(chain[0])
         for label in chain:
@@ -347,10 +380,10 @@ def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, np.ndarray]:
 
 def _words_to_elements(
     channels: int, degree: int, planar: bool, longest: int, time: bool
-) -> tuple[tuple[int, int], np.ndarray]:
-    """Shape and entries of the matrix."""
+) -> np.ndarray:
+    """Entries of the matrix."""
     space, alphabet = _space(channels, degree, planar), _Alphabet(channels, longest, time)
-    parent, letters = all_nodes(channels - time if longest > 1 else channels, degree, longest, time)
+    parent, letters = all_nodes(alphabet.space, degree, longest, time)
     size = alphabet.size
     steps = (parent + 1) * size + letters  # in ascending order
     # Of forests of each number of nodes, in order: where their entries start, words, numbers.
@@ -391,7 +424,7 @@ def _words_to_elements(
             rows, word, sums = rows[chosen], word[chosen], sums[chosen]
         result.append(np.stack([done + rows, word, sums]))
         done += many
-    return (done, len(steps)), np.concatenate(result, axis=1)
+    return np.concatenate(result, axis=1)
 
 
 Form = dict[Word, int]
@@ -467,11 +500,11 @@ def _forms(key: Key) -> tuple[list[Word], list[Form]]:
     return sorted({word for form in forests for word in form}), forests
 
 
-def _words_to_chosen(key: Key) -> tuple[tuple[int, int], np.ndarray]:
+def _words_to_chosen(key: Key) -> np.ndarray:
     words, forms = _forms(key)
     column = {word: i for i, word in enumerate(words)}
     entries = [(i, column[w], n) for i, form in enumerate(forms) for w, n in form.items()]
-    return (len(forms), len(words)), np.array(entries, dtype=np.int64).reshape(-1, 3).T
+    return np.array(entries, dtype=np.int64).reshape(-1, 3).T
 
 
 # ---- The free Lie algebra over plane trees ------------------------------------------------------
@@ -560,8 +593,8 @@ def _wide(labels: int, degree: int, planar: bool) -> int:
     return sum(shorter) + (element_counts(labels, degree, planar)[-1] if degree else 0)
 
 
-def _product(labels: int, degree: int, planar: bool) -> tuple[list[int], np.ndarray]:
-    """Sizes of result and factors, and entries: result, first, second, number."""
+def _product(labels: int, degree: int, planar: bool) -> np.ndarray:
+    """Entries: result, first factor, second factor, number."""
     space = _space(labels, degree, planar)
     wide, keys, counts = _wide(labels, degree, planar), [], []
     length = sum(element_counts(labels, degree, planar))
@@ -578,7 +611,7 @@ def _product(labels: int, degree: int, planar: bool) -> tuple[list[int], np.ndar
     merged, sums = _merged(keys or none, counts or none)
     rest, second = np.divmod(merged, length + 1)
     to, first = np.divmod(rest, wide + 1)
-    return [length, wide, length], np.stack([to, first - 1, second - 1, sums])
+    return np.stack([to, first - 1, second - 1, sums])
 
 
 def stages(degree: int) -> int:
@@ -586,10 +619,9 @@ def stages(degree: int) -> int:
     return max(degree - 2, 0).bit_length()
 
 
-def _forests(labels: int, degree: int, stage: int) -> tuple[list[int], np.ndarray]:
+def _forests(labels: int, degree: int, stage: int) -> np.ndarray:
     """As `_product`; of the values on trees, or on forests of up to 2**stage of them."""
-    space = _space(labels, degree, False)
-    wide, entries = _wide(labels, degree, False), []
+    space, entries = _space(labels, degree, False), []
     for n in range(1, degree + 1):
         for shape in _shapes(n, False, trees_only=n == degree):
             if len(shape) > 2 ** (stage + 1):
@@ -603,8 +635,7 @@ def _forests(labels: int, degree: int, stage: int) -> tuple[list[int], np.ndarra
                 for part in parts
             ]
             entries.append(np.stack([to, *factors, np.ones_like(to)]))
-    size = wide if stage else sum(element_counts(labels, degree, False))
-    return [wide, size, size], np.concatenate(entries, axis=1)
+    return np.concatenate(entries, axis=1)
 
 
 # ---- Keys ---------------------------------------------------------------------------------------
@@ -639,39 +670,79 @@ def forests_key(channels: int, degree: int, stage: int) -> Key:
     return (FORESTS, channels, degree, stage, 0, 1, 2)
 
 
-_lock = threading.RLock()
+@functools.lru_cache(64)
+def _sizes(of: Key) -> list[int]:
+    """How many numbers the axes of a table have; `of` is a key without its axes."""
+    kind, labels, *rest = of
+    if kind == CHOSEN:
+        words, forms = _forms(of)
+        return [len(forms), len(words)]
+    degree = rest[0]
+    planar = bool(rest[1]) if kind in (WORDS, PRODUCT) else kind != FORESTS
+    length = sum(element_counts(labels, degree, planar))
+    if kind == WORDS:
+        _, _, longest, time = rest
+        alphabet = _Alphabet(labels, longest, bool(time))
+        return [length, len(all_nodes(alphabet.space, degree, longest, alphabet.time)[0])]
+    if kind == EXPAND:
+        return [length, lyndon_count(labels, degree)]
+    if kind in (COEFFICIENTS, COORDINATES):
+        return [lyndon_count(labels, degree), length]
+    wide = _wide(labels, degree, planar)
+    if kind == PRODUCT:
+        return [length, wide, length]
+    return [wide, wide, wide] if rest[1] else [wide, length, length]
+
+
+@functools.lru_cache(64)
+def _entries(of: Key) -> np.ndarray:
+    """Entries of a table: indices along its axes, and at last numbers."""
+    if of in _read:
+        return _read[of]
+    kind, labels, *rest = of
+    if kind == CHOSEN:
+        return _words_to_chosen(of)
+    if kind == WORDS:
+        degree, planar, longest, time = rest
+        return _words_to_elements(labels, degree, bool(planar), longest, bool(time))
+    if kind == PRODUCT:
+        return _product(labels, rest[0], bool(rest[1]))
+    if kind == FORESTS:
+        return _forests(labels, *rest)
+    brackets = _brackets(labels, rest[0])
+    if kind == EXPAND:
+        return brackets.expansion
+    if kind == COORDINATES:
+        row, column, entry = brackets.solution
+        return np.stack([row, brackets.position[column], entry])
+    each = np.arange(len(brackets.position))
+    return np.stack([each, brackets.position, np.ones_like(each)])
 
 
 @functools.lru_cache(64)
 def _matrix(of: Key) -> Sparse:
-    kind, *rest, is_transposed = of
-    if kind == WORDS:
-        channels, degree, planar, longest, time = rest
-        made = _words_to_elements(channels, degree, bool(planar), longest, bool(time))
-    elif kind == CHOSEN:
-        made = _words_to_chosen(of[:-1])
-    else:
-        brackets = _brackets(*rest)
-        words, count = len(brackets.position), sum(element_counts(rest[0], rest[1], planar=True))
-        each = np.arange(words)
-        if kind == COEFFICIENTS:
-            made = (words, count), np.stack([each, brackets.position, np.ones_like(each)])
-        elif kind == COORDINATES:
-            row, column, entry = brackets.solution
-            made = (words, count), np.stack([row, brackets.position[column], entry])
-        else:
-            made = (count, words), brackets.expansion
-    return sparse_table(*made, bool(is_transposed))
+    rows, columns = _sizes(of[:-1])
+    return sparse_table((rows, columns), _entries(of[:-1]), bool(of[-1]))
 
 
 @functools.lru_cache(64)
 def _bilinear(of: Key) -> Bilinear:
-    kind, channels, degree, which, *axes = of
-    if kind == PRODUCT:
-        made = _product(channels, degree, bool(which))
-    else:
-        made = _forests(channels, degree, which)
-    return bilinear_table(*made, axes)
+    return bilinear_table(_sizes(of[:-3]), _entries(of[:-3]), of[-3:])
+
+
+#: Who makes tables has the lock.
+_lock = threading.RLock()
+#: Entries from files, until they are in the cache above.
+_read: dict[Key, np.ndarray] = {}
+
+
+def _in_forked_child() -> None:
+    global _lock
+    _lock = threading.RLock()  # the thread that may hold the old one is not in the child
+    _read.clear()
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
 
 
 def matrix(of: Key) -> Sparse:
@@ -686,7 +757,64 @@ def bilinear(of: Key) -> Bilinear:
         return _bilinear(of)
 
 
+def _from_file(kind: str, size: tuple[int, int], keys: Sequence[Key]) -> bool:
+    """Whether tables are in a file and can be walked, which anyone may have written."""
+    arrays = store.read(kind, *size)
+    if arrays is None or len(arrays) != len(keys):
+        return False
+    for key, array in zip(keys, arrays, strict=True):
+        sizes = _sizes(key)
+        lowest = -1 if len(sizes) == 3 else 0
+        if len(array) != len(sizes) + 1 or array[:-1].min(initial=0) < lowest:
+            return False
+        if (array[:-1].max(axis=1, initial=-1) >= sizes).any() or array[0].min(initial=0) < 0:
+            return False
+    _read.update(zip(keys, arrays, strict=True))
+    return True
+
+
+def prepare(
+    channels: int, degree: int, planar: bool, lie_kinds: Sequence[int], use_disk: bool
+) -> OSError | None:
+    """Make all tables of an algebra, with `use_disk` from what is in files.
+
+    Returns what prevented that there are files now.
+    """
+    matrices = [words_key(channels, degree, planar)]
+    maps = [product_key(channels, degree, planar)]
+    maps += [forests_key(channels, degree, k) for k in range(0 if planar else stages(degree))]
+    brackets = [lie_key(kind, channels, degree) for kind in lie_kinds]
+    groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:-3] for m in maps]}
+    if brackets:
+        groups["plane"] = [key[:-1] for key in brackets]
+    failure: OSError | None = None
+    with _lock:
+        for kind, keys in groups.items() if use_disk else ():
+            found = _from_file(kind, (channels, degree), keys)
+            try:
+                arrays = [_entries(key) for key in keys]
+                if not found:
+                    store.write(kind, channels, degree, arrays)
+            except OSError as error:
+                failure = error
+            finally:
+                _read.clear()
+        for key in matrices + brackets:
+            matrix(key)
+            matrix(transposed(key))
+        for key in maps:
+            for of in (key, *adjoints(key)):
+                bilinear(of)
+    return failure
+
+
+def prepare_chosen(of: Key) -> None:
+    """Make the matrix of chosen trees and its transpose."""
+    matrix(of)
+    matrix(transposed(of))
+
+
 def forget() -> None:
     """Drop all tables that nobody uses."""
-    for made in (_matrix, _bilinear, _brackets, _forms, _space):
+    for made in (_matrix, _bilinear, _entries, _sizes, _brackets, _forms, _space):
         made.cache_clear()
