@@ -20,6 +20,8 @@ import pytest
 from arraysig._core.cuda import KernelSource, Launcher, Pointer
 from arraysig._core.dispatch import Memory
 from arraysig._core.op import OPS, Shape
+from arraysig._core.sparse import adjoints, transposed
+from arraysig._core.trees import forests_key, product_key, words_key
 from arraysig.words import tensor_length
 
 from .emulator.planted import PlantedSource
@@ -105,6 +107,23 @@ def _lie_elements() -> Iterator[tuple[str, Case]]:
             yield "lie_combine", Case((row, right), (d, degree, 1))
 
 
+def _trees() -> Iterator[tuple[str, Case]]:
+    for batch, planar in itertools.product((1, 4096), (False, True)):
+        count = 50 if planar else 20
+        words, product = words_key(2, 3, planar), product_key(2, 3, planar)
+        yield "sparse", Case(((batch, 14),), (words, 1))
+        yield "sparse", Case(((batch, count),), (transposed(words), 1))
+        first = OPS["bilinear"].plan((1, count), (1, count), product, 1, 1, 1).ints[2]
+        sizes = count, first, count
+        for of in (product, *adjoints(product)):
+            factors = tuple((batch, sizes[axis]) for axis in of[-2:])
+            yield "bilinear", Case(factors, (of, 1, 0, 1))
+    for stage in range(2):
+        key = forests_key(2, 4, stage)
+        size = OPS["bilinear"].plan((1, 1), (1, 1), key, 1, 1, 1).ints[2]
+        yield "bilinear", Case(((3, size), (3, size)), (key, 1, 1, 1))
+
+
 def _coefficients() -> Iterator[tuple[str, Case]]:
     for count, (batch, length), flag in itertools.product((1, 300), SIZES, (False, True)):
         words = tuple(n for i in range(count) for n in (4, i % 3, i % 7, i % 5, i % 2))
@@ -162,7 +181,13 @@ def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
     for name, case in itertools.chain(
-        _transforms(), _signatures(), _tensors(), _lie_elements(), _coefficients(), _kernels()
+        _transforms(),
+        _signatures(),
+        _tensors(),
+        _lie_elements(),
+        _trees(),
+        _coefficients(),
+        _kernels(),
     ):
         cases.setdefault(name, []).append(case)
     return cases
