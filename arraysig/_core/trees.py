@@ -177,29 +177,54 @@ def _space(labels: int, degree: int, planar: bool) -> _Space:
     return _Space(labels, planar, first, forests, before)
 
 
-def _tree_number(space: _Space, tree: Tree, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number of a tree among all trees, for all labels at once, and its nodes."""
-    rank, size = _rank(space, tree[:-1], labels)
-    return space.first[size + 1] + rank * space.labels + labels[tree[-1]], size + 1
+class _Labelled:
+    """A shape with some labels: the numbers of its trees and forests for all labels at once."""
 
+    def __init__(self, space: _Space, labels: np.ndarray) -> None:
+        self.space, self.labels = space, labels
+        self._known: dict[Tree, tuple[np.ndarray, int]] = {}
 
-def _rank(space: _Space, forest: Sequence[Tree], labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number of a forest among those of as many nodes, for all labels at once, and its nodes."""
-    found = [_tree_number(space, tree, labels) for tree in forest]
-    numbers, sizes = [number for number, _ in found], [size for _, size in found]
-    if not space.planar:
-        sizes.sort()  # trees of fewer nodes have lower numbers
-        if len(numbers) > 1:
-            numbers = list(np.sort(numbers, axis=0))
-    rank = np.zeros(labels.shape[-1], dtype=np.int64)
-    left = total = sum(sizes)
-    lowest: np.ndarray | None = None
-    for number, size in zip(numbers, sizes, strict=True):
-        rank += space.before[left][number]
-        if lowest is not None:
-            rank -= space.before[left][np.minimum(lowest, len(space.before[left]) - 1)]
-        lowest, left = None if space.planar else number, left - size
-    return rank, total
+    def tree(self, tree: Tree) -> tuple[np.ndarray, int]:
+        """Number of a tree among all trees, and its nodes."""
+        if tree not in self._known:
+            rank, size = self.rank(tree[:-1])
+            number = self.space.first[size + 1] + rank * self.space.labels + self.labels[tree[-1]]
+            self._known[tree] = number, size + 1
+        return self._known[tree]
+
+    def rank(self, forest: Sequence[Tree]) -> tuple[np.ndarray, int]:
+        """Number of a forest among those of as many nodes, and its nodes."""
+        found = [self.tree(tree) for tree in forest]
+        numbers, sizes = [number for number, _ in found], [size for _, size in found]
+        before, planar = self.space.before, self.space.planar
+        if not planar:
+            sizes.sort()  # trees of fewer nodes have lower numbers
+            if len(numbers) > 1:
+                numbers = list(np.sort(numbers, axis=0))
+        rank = np.zeros(self.labels.shape[-1], dtype=np.int64)
+        left = total = sum(sizes)
+        for i, (number, size) in enumerate(zip(numbers, sizes, strict=True)):
+            rank += before[left][number]
+            if i and not planar:  # those whose first tree has a number below the one before
+                rank -= before[left][np.minimum(numbers[i - 1], len(before[left]) - 1)]
+            left -= size
+        return rank, total
+
+    def element(self, forest: Forest) -> np.ndarray:
+        """Position of an element of the basis, -1 for the empty one."""
+        if forest and not self.space.planar:
+            return self.tree(forest[0])[0]
+        rank, size = self.rank(forest)
+        return sum(self.space.forests[1:size]) + rank if size else rank - 1
+
+    def factor(self, forest: Forest, degree: int) -> np.ndarray:
+        """Position of a forest among what first factors of products have values on."""
+        if self.space.planar:
+            return self.element(forest)
+        rank, size = self.rank(forest)
+        if size == degree:
+            rank = self.tree(forest[0])[0] - self.space.first[size]
+        return sum(self.space.forests[1:size]) + rank if size else rank - 1
 
 
 def _label_space(labels: int, size: int) -> np.ndarray:
@@ -213,12 +238,8 @@ def number(element: Tree | Forest, labels: int, planar: bool) -> int:
     (7, 8)
     """
     forest = element if planar else (element,)
-    given = np.arange(labels)[:, None]
     space = _space(labels, nodes(forest), planar)
-    if not planar:
-        return int(_tree_number(space, element, given)[0][0])
-    rank, size = _rank(space, forest, given)
-    return sum(space.forests[1:size]) + int(rank[0])
+    return int(_Labelled(space, np.arange(labels)[:, None]).element(forest)[0])
 
 
 def _forest_at(space: _Space, rank: int, size: int) -> Forest:
@@ -368,14 +389,15 @@ def _shapes(size: int, planar: bool, trees_only: bool) -> list[Forest]:
     return shapes
 
 
-def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of all forests of a shape, each once, and their labels."""
+def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, _Labelled]:
+    """Ranks of all forests of a shape, each once, and the shape with their labels."""
     labels = _label_space(space.labels, nodes(shape))
-    rank, _ = _rank(space, shape, labels)
-    if space.planar:
-        return rank, labels
+    whole = _Labelled(space, labels)
+    rank, _ = whole.rank(shape)
+    if space.planar or space.labels == 1:
+        return rank, whole
     rank, chosen = np.unique(rank, return_index=True)
-    return rank, labels[:, chosen]
+    return rank, _Labelled(space, labels[:, chosen])
 
 
 def _words_to_elements(
@@ -393,12 +415,12 @@ def _words_to_elements(
     for n in range(1, degree + 1):
         keys, counts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for shape in _shapes(n, planar, trees_only=n == degree and not planar):
-            rank, labels = _labelled(space, shape)
+            rank, given = _labelled(space, shape)
             for chain, parts in _trunks(shape, planar, min(longest, n)):
-                letter, fits = alphabet.letter([labels[node] for node in chain])
+                letter, fits = alphabet.letter([given.labels[node] for node in chain])
                 starts, words, numbers = levels[n - len(chain)]
                 for product in _products(parts, planar):
-                    before, _ = _rank(space, product, labels)
+                    before, _ = given.rank(product)
                     before, to, last = before[fits], rank[fits], letter[fits]
                     lengths = starts[before + 1] - starts[before]
                     at = np.repeat(starts[before] - np.cumsum(lengths) + lengths, lengths)
@@ -567,26 +589,6 @@ def _brackets(labels: int, degree: int) -> _Brackets:
 # `degree`.
 
 
-def _placed(space: _Space, degree: int, forest: Forest, labels: np.ndarray) -> np.ndarray:
-    """Position of a forest among what the first factor has values on."""
-    rank, size = _rank(space, forest, labels)
-    if size == 0:
-        return rank - 1
-    if size == degree and not space.planar:
-        rank = _tree_number(space, forest[0], labels)[0] - space.first[size]
-    return sum(space.forests[1:size]) + rank
-
-
-def _element(space: _Space, forest: Forest, labels: np.ndarray) -> np.ndarray:
-    """Position of an element of the basis, -1 for the empty one."""
-    if not forest:
-        return np.full(labels.shape[-1], -1)
-    if not space.planar:
-        return _tree_number(space, forest[0], labels)[0]
-    rank, size = _rank(space, forest, labels)
-    return sum(space.forests[1:size]) + rank
-
-
 def _wide(labels: int, degree: int, planar: bool) -> int:
     """Numbers that the first factor of a product has."""
     shorter = forest_counts(labels, max(degree - 1, 0), planar)[1:degree]
@@ -601,10 +603,9 @@ def _product(labels: int, degree: int, planar: bool) -> np.ndarray:
     for n in range(1, degree + 1):
         for shape in _shapes(n, planar, trees_only=not planar):
             _, given = _labelled(space, shape)
-            to = _element(space, shape, given)
+            to = given.element(shape)
             for pruned, trunk in _cuts(shape, planar):
-                first = _placed(space, degree, pruned, given)
-                second = _element(space, trunk, given)
+                first, second = given.factor(pruned, degree), given.element(trunk)
                 keys.append((to * (wide + 1) + first + 1) * (length + 1) + second + 1)
                 counts.append(np.ones_like(to))
     none = [np.zeros(0, dtype=np.int64)]
@@ -627,14 +628,13 @@ def _forests(labels: int, degree: int, stage: int) -> np.ndarray:
             if len(shape) > 2 ** (stage + 1):
                 continue
             _, given = _labelled(space, shape)
-            to = _placed(space, degree, shape, given)
+            to = given.factor(shape, degree)
             half = min(len(shape), 2**stage)
-            parts = shape[:half], shape[half:]
-            factors = [
-                _placed(space, degree, part, given) if stage else _element(space, part, given)
-                for part in parts
+            parts = [
+                given.factor(part, degree) if stage else given.element(part)
+                for part in (shape[:half], shape[half:])
             ]
-            entries.append(np.stack([to, *factors, np.ones_like(to)]))
+            entries.append(np.stack([to, *parts, np.ones_like(to)]))
     return np.concatenate(entries, axis=1)
 
 
