@@ -37,12 +37,21 @@ from .sparse import (
     sparse_table,
     transposed,
 )
-from .tables import Word, all_nodes
+from .tables import DECODERS, FORMS, Word, all_nodes
 
 Tree = tuple[Any, ...]
 Forest = tuple[Tree, ...]
 
 # ---- Counting and listing -----------------------------------------------------------------------
+
+
+def _next_count(trees: Sequence[int], counts: Sequence[int], planar: bool) -> int:
+    """Forests of one node more than `counts` has, of so many trees of each number of nodes."""
+    n = len(counts)
+    if planar:
+        return sum([trees[s] * counts[n - s] for s in range(1, n + 1)])
+    weights = [sum([m * trees[m] for m in range(1, s + 1) if s % m == 0]) for s in range(1, n + 1)]
+    return sum([weight * counts[n - s] for s, weight in enumerate(weights, start=1)]) // n
 
 
 def forest_counts(labels: int, degree: int, planar: bool) -> list[int]:
@@ -51,15 +60,10 @@ def forest_counts(labels: int, degree: int, planar: bool) -> list[int]:
     >>> forest_counts(1, 5, planar=False), forest_counts(2, 3, planar=True)
     ([1, 1, 2, 4, 9, 20], [1, 2, 8, 40])
     """
-    counts, weights = [1], [0]  # weights: of n, sum over s that divide n of s times trees of s
-    trees = [0]
+    counts, trees = [1], [0]
     for n in range(1, degree + 1):
         trees.append(labels * counts[n - 1])
-        if planar:
-            counts.append(sum(trees[s] * counts[n - s] for s in range(1, n + 1)))
-        else:
-            weights.append(sum(s * trees[s] for s in range(1, n + 1) if n % s == 0))
-            counts.append(sum(weights[s] * counts[n - s] for s in range(1, n + 1)) // n)
+        counts.append(_next_count(trees, counts, planar))
     return counts
 
 
@@ -135,10 +139,120 @@ def elements(labels: int, degree: int, planar: bool) -> list[list[Tree | Forest]
 
 def nodes(trees: Iterable[Tree]) -> int:
     """Nodes of a forest."""
-    return sum(1 + nodes(tree[:-1]) for tree in trees)
+    return sum([1 + nodes(tree[:-1]) for tree in trees])
 
 
 # ---- Numbers of trees and forests ---------------------------------------------------------------
+
+
+# One element at a time, in Python's integers and without tables, which Torch's compiler can trace.
+
+
+class _Counts(NamedTuple):
+    """Trees and forests with labels 0 to `labels` - 1; of n, see `_Space`."""
+
+    labels: int
+    planar: bool
+    first: list[int]
+    forests: list[int]
+
+    def before(self, size: int, tree: int) -> int:
+        """Forests of `size` nodes whose first tree has a number below `tree`."""
+        sizes = range(1, size + 1)
+        if self.planar:
+            below = [min(self.first[s + 1], tree) - self.first[s] for s in sizes]
+            return sum([max(b, 0) * self.forests[size - s] for s, b in enumerate(below, start=1)])
+        others = [0, *[max(self.first[s + 1] - max(tree, self.first[s]), 0) for s in sizes]]
+        counts = [1]
+        for _ in sizes:
+            counts.append(_next_count(others, counts, False))
+        return self.forests[size] - counts[size]
+
+    def tree(self, tree: Tree) -> int:
+        """Number of a tree among all trees."""
+        size = nodes(tree[:-1])
+        return self.first[size + 1] + self.rank(tree[:-1]) * self.labels + int(tree[-1])
+
+    def rank(self, forest: Forest) -> int:
+        """Number of a forest among those of as many nodes."""
+        numbers = [self.tree(tree) for tree in forest]
+        if not self.planar:
+            numbers.sort()
+        rank, left, lowest = 0, nodes(forest), 0
+        for tree in numbers:
+            rank += self.before(left, tree) - self.before(left, lowest)
+            left -= self.size(tree)
+            lowest = 0 if self.planar else tree
+        return rank
+
+    def size(self, tree: int) -> int:
+        """Nodes of the tree with a number."""
+        return len([start for start in self.first[1:] if start <= tree])
+
+    def tree_at(self, number: int) -> Tree:
+        """The tree with a number."""
+        size = self.size(number)
+        rank, label = divmod(number - self.first[size], self.labels)
+        return (*self.forest_at(rank, size - 1), label)
+
+    def forest_at(self, rank: int, size: int) -> Forest:
+        """The forest of `size` nodes with a number."""
+        found: list[Tree] = []
+        lowest = 0
+        while size:
+            rank += self.before(size, lowest)
+            below, above = lowest, self.first[size + 1]
+            while above - below > 1:  # the first tree is the last one with no more before it
+                middle = (below + above) // 2
+                if self.before(size, middle) <= rank:
+                    below = middle
+                else:
+                    above = middle
+            rank -= self.before(size, below)
+            found.append(self.tree_at(below))
+            size -= self.size(below)
+            lowest = 0 if self.planar else below
+        return tuple(found)
+
+
+def _counts(labels: int, degree: int, planar: bool) -> _Counts:
+    forests = forest_counts(labels, degree, planar)
+    first = [0, 0]
+    for count in forests[:degree]:
+        first.append(first[-1] + labels * count)
+    return _Counts(labels, planar, first, forests)
+
+
+def number(element: Tree | Forest, labels: int, planar: bool) -> int:
+    """Position of an element of the basis, 0 for the first one that is not empty.
+
+    >>> number((((0,), 1),), 2, planar=True), number(((1,), (0,), 0), 2, planar=False)
+    (7, 8)
+    """
+    size = nodes(element if planar else (element,))
+    counts = _counts(labels, size, planar)
+    if planar:
+        return sum(counts.forests[1:size]) + counts.rank(element)
+    return counts.tree(element)
+
+
+def element_at(at: int, labels: int, degree: int, planar: bool) -> Tree | Forest:
+    """The element of the basis at a position.
+
+    >>> element_at(7, 2, 3, planar=True), element_at(8, 2, 3, planar=False)
+    ((((0,), 1),), ((0,), (1,), 0))
+    """
+    counts = _counts(labels, degree, planar)
+    if not planar:
+        return counts.tree_at(at)
+    size = 1
+    while at >= counts.forests[size]:
+        at -= counts.forests[size]
+        size += 1
+    return counts.forest_at(at, size)
+
+
+# All labels of a shape at once.
 
 
 class _Space(NamedTuple):
@@ -161,8 +275,7 @@ class _Space(NamedTuple):
 
 @functools.lru_cache(16)
 def _space(labels: int, degree: int, planar: bool) -> _Space:
-    forests = forest_counts(labels, degree, planar)
-    first = [0, 0, *itertools.accumulate(labels * count for count in forests[:degree])]
+    _, _, first, forests = _counts(labels, degree, planar)
     before = [np.zeros(1, dtype=np.int64)]
     for n in range(1, degree + 1):
         parts = [np.zeros(1, dtype=np.int64)]
@@ -229,51 +342,6 @@ class _Labelled:
 
 def _label_space(labels: int, size: int) -> np.ndarray:
     return np.indices((labels,) * size, dtype=np.int64).reshape(size, labels**size)
-
-
-def number(element: Tree | Forest, labels: int, planar: bool) -> int:
-    """Position of an element of the basis, 0 for the first one that is not empty.
-
-    >>> number((((0,), 1),), 2, planar=True), number(((1,), (0,), 0), 2, planar=False)
-    (7, 8)
-    """
-    forest = element if planar else (element,)
-    space = _space(labels, nodes(forest), planar)
-    return int(_Labelled(space, np.arange(labels)[:, None]).element(forest)[0])
-
-
-def _forest_at(space: _Space, rank: int, size: int) -> Forest:
-    found = []
-    lowest = 0
-    while size:
-        before = space.before[size]
-        if not space.planar:
-            rank += int(before[min(lowest, len(before) - 1)])
-        tree = int(np.searchsorted(before, rank, "right")) - 1
-        rank -= int(before[tree])
-        found.append(_tree_at(space, tree))
-        lowest, size = tree, size - nodes(found[-1:])
-    return tuple(found)
-
-
-def _tree_at(space: _Space, at: int) -> Tree:
-    size = bisect.bisect_right(space.first, at) - 1
-    rank, label = divmod(at - space.first[size], space.labels)
-    return (*_forest_at(space, rank, size - 1), label)
-
-
-def element_at(at: int, labels: int, degree: int, planar: bool) -> Tree | Forest:
-    """The element of the basis at a position.
-
-    >>> element_at(7, 2, 3, planar=True), element_at(8, 2, 3, planar=False)
-    ((((0,), 1),), ((0,), (1,), 0))
-    """
-    space = _space(labels, degree, planar)
-    if not planar:
-        return _tree_at(space, at)
-    ends = list(itertools.accumulate(space.forests[1:]))
-    size = bisect.bisect_right(ends, at)
-    return _forest_at(space, at - (ends[size - 1] if size else 0), size + 1)
 
 
 # ---- Coproducts ---------------------------------------------------------------------------------
@@ -487,24 +555,24 @@ def _decoded(numbers: Iterator[int]) -> Forest:
     return tuple(trees)
 
 
-class Chosen(NamedTuple):
-    """Coefficients of some forests: words, and the key of the matrix from these to forests."""
-
-    words: list[Word]
-    key: Key
-
-
-def chosen(
+def chosen_key(
     forests: Sequence[Forest], channels: int, planar: bool, longest: int, time: bool
-) -> Chosen:
-    """What makes the coefficients of `forests`, of one tree each unless they are `planar`.
+) -> Key:
+    """Of the matrix from words to some forests, of one tree each unless they are `planar`.
 
-    >>> chosen([(((0,), (1,), 0),)], 2, False, 1, False).words
-    [(0, 1, 0), (1, 0, 0)]
+    The words are those that `words_of` gives `sig_coef`.
     """
     numbers = [number for forest in forests for number in _encoded(forest)]
-    key = (CHOSEN, channels, int(planar), longest, int(time), *numbers, 0)
-    return Chosen(_forms(key[:-1])[0], key)
+    return (CHOSEN, channels, int(planar), longest, int(time), *numbers, 0)
+
+
+def words_of(key: Key) -> tuple[int, ...]:
+    """What stands for the words of chosen forests where words are asked for.
+
+    >>> DECODERS[FORMS](words_of(chosen_key([(((0,), (1,), 0),)], 2, False, 1, False))[1:])
+    [[(0, 1, 0)], [(1, 0, 0)]]
+    """
+    return (FORMS, *key[:-1])
 
 
 @functools.lru_cache(64)
@@ -520,6 +588,13 @@ def _forms(key: Key) -> tuple[list[Word], list[Form]]:
         left -= len(_encoded(forest))
         forests.append(_form(forest, bool(planar), alphabet, known))
     return sorted({word for form in forests for word in form}), forests
+
+
+def _decoded_words(key: Sequence[int]) -> list[list[Word]]:
+    return [[word] for word in _forms(tuple(key))[0]]
+
+
+DECODERS[FORMS] = _decoded_words
 
 
 def _words_to_chosen(key: Key) -> np.ndarray:
