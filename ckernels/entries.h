@@ -108,8 +108,8 @@ AS_ENTRY(sparse,
     (in, out, batch, rows, columns, table, threads, control))
 AS_ENTRY(bilinear,
     (const REAL *left, const REAL *right, REAL *out, i64 batch, i64 rows, i64 first, i64 second,
-     i64 table, i64 s, i64 t, int threads, i64 *control),
-    (left, right, out, batch, rows, first, second, table, s, t, threads, control))
+     i64 reach, i64 table, i64 s, i64 t, double scale, int threads, i64 *control),
+    (left, right, out, batch, rows, first, second, reach, table, s, t, scale, threads, control))
 AS_ENTRY(lie_log,
     (const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words, i64 solve, i64 dimension,
      i64 degree, i64 method, int threads, i64 *control),

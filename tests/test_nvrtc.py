@@ -113,15 +113,15 @@ def _trees() -> Iterator[tuple[str, Case]]:
         words, product = words_key(2, 3, planar), product_key(2, 3, planar)
         yield "sparse", Case(((batch, 14),), (words, 1))
         yield "sparse", Case(((batch, count),), (transposed(words), 1))
-        first = OPS["bilinear"].plan((1, count), (1, count), product, 1, 1, 1).ints[2]
+        first = OPS["bilinear"].plan((1, count), (1, count), product, 1, 1, 1.0, 1).ints[2]
         sizes = count, first, count
         for of in (product, *adjoints(product)):
             factors = tuple((batch, sizes[axis]) for axis in of[-2:])
-            yield "bilinear", Case(factors, (of, 1, 0, 1))
+            yield "bilinear", Case(factors, (of, 1, 0, 0.5, 1))
     for stage in range(2):
         key = forests_key(2, 4, stage)
-        size = OPS["bilinear"].plan((1, 1), (1, 1), key, 1, 1, 1).ints[2]
-        yield "bilinear", Case(((3, size), (3, size)), (key, 1, 1, 1))
+        size = OPS["bilinear"].plan((1, 1), (1, 1), key, 1, 1, 1.0, 1).ints[2]
+        yield "bilinear", Case(((3, size), (3, size)), (key, 1, 1, 1.0, 1))
 
 
 def _coefficients() -> Iterator[tuple[str, Case]]:

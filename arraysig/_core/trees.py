@@ -737,12 +737,20 @@ def lie_key(kind: int, channels: int, degree: int) -> Key:
 
 def product_key(channels: int, degree: int, planar: bool) -> Key:
     """Of the product."""
-    return (PRODUCT, channels, degree, int(planar), 0, 1, 2)
+    return (PRODUCT, channels, degree, int(planar), 0, 0, 1, 2)
+
+
+def step_key(channels: int, degree: int, planar: bool, top: int) -> Key:
+    """Of the product to `top` nodes where the first factor is 0 on the empty element.
+
+    Of the second factor values on fewer nodes are enough.
+    """
+    return (PRODUCT, channels, degree, int(planar), top, 0, 1, 2)
 
 
 def forests_key(channels: int, degree: int, stage: int) -> Key:
     """Of a step that makes values on forests."""
-    return (FORESTS, channels, degree, stage, 0, 1, 2)
+    return (FORESTS, channels, degree, stage, 0, 0, 1, 2)
 
 
 @functools.lru_cache(64)
@@ -802,7 +810,13 @@ def _matrix(of: Key) -> Sparse:
 
 @functools.lru_cache(64)
 def _bilinear(of: Key) -> Bilinear:
-    return bilinear_table(_sizes(of[:-3]), _entries(of[:-3]), of[-3:])
+    base, top = of[:4], of[4]
+    entries, sizes = _entries(base), _sizes(base)
+    if top:
+        counts = element_counts(of[1], top, bool(of[3]))
+        sizes = [sum(counts), sizes[1], sum(counts[:-1])]
+        entries = entries[:, (entries[0] < sizes[0]) & (entries[1] >= 0)]
+    return bilinear_table(sizes, entries, of[-3:])
 
 
 #: Who makes tables has the lock.
@@ -859,7 +873,7 @@ def prepare(
     maps = [product_key(channels, degree, planar)]
     maps += [forests_key(channels, degree, k) for k in range(0 if planar else stages(degree))]
     brackets = [lie_key(kind, channels, degree) for kind in lie_kinds]
-    groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:-3] for m in maps]}
+    groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:4] for m in maps]}
     if brackets:
         groups["plane"] = [key[:-1] for key in brackets]
     failure: OSError | None = None
