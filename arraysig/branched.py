@@ -533,7 +533,7 @@ def extract_branched_sig_coef(
                 f"{name}: `trees` must fit the {bsig.shape[-1]} coefficients of `bsig`, got "
                 f"{forest if planar else forest[0]!r}"
             )
-    return restore(bsig[..., indices])
+    return restore(contiguous(bsig[..., indices]))  # NumPy gathers column by column
 
 
 # ---- Products -----------------------------------------------------------------------------------

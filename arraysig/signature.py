@@ -429,7 +429,7 @@ def extract_sig_coef(
                 f"{name}: `words` must fit the {sig.shape[-1]} coefficients of `sig`, got {word!r}"
             )
         indices.append(index)
-    return restore(sig[..., indices])
+    return restore(contiguous(sig[..., indices]))  # NumPy gathers column by column
 
 
 def _words(name: str, words: Any, channels: int) -> list[tuple[int, ...]]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 import arraysig
 
 from . import reference
+from . import reference_trees as trees
 
 Shape = tuple[int, ...]
 
@@ -699,6 +701,395 @@ def _kernel(
     ]
 
 
+def _branched(dimension: int, degree: int, levels: int = 0, **options: Any) -> list[Case]:
+    """Branched signatures of paths; `levels` are those to which there are corrections."""
+    width = sum(dimension**k for k in range(2, levels + 1))
+    augmented = {k: v for k, v in options.items() if k in ("time_aug", "lead_lag")}
+    back = {k: v for k, v in options.items() if k != "scalar_term"}
+    kind = {k: v for k, v in options.items() if k in ("planar", "scalar_term")}
+    count = arraysig.branched_sig_length(_channels(dimension, augmented), degree, **kind)
+
+    def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
+        path = (*batch, length, dimension)
+        return (path, (*batch, length - 1, width)) if levels else (path,)
+
+    def walk(path: np.ndarray, correction: np.ndarray | None = None) -> np.ndarray:
+        return trees.branched_signature(path, degree, correction=correction, **options)
+
+    id_ = f"d={dimension},N={degree}" + (f",correction to {levels}" if levels else "")
+    id_ += "".join("," + _options({k: v}) for k, v in options.items())
+    ranks = (2, 2) if levels else (2,)
+    return [
+        Case(
+            f"branched_sig[{id_}]",
+            lambda path, c=None, **kw: arraysig.branched_sig(
+                path, degree, correction=c, **options, **kw
+            ),
+            shapes,
+            walk,
+            ranks,
+            lambda path, *rest: arraysig.branched_sig_backprop(
+                path, None, rest[-1], degree, correction=rest[0] if levels else None, **back
+            ),
+        ),
+        Case(
+            f"branched_sig_backprop[{id_}]",
+            lambda path, derivs, c=None, **kw: arraysig.branched_sig_backprop(
+                path, None, derivs, degree, correction=c, **back, **kw
+            ),
+            lambda batch, length: _with_derivs(shapes(batch, length), (*batch, count)),
+            lambda path, derivs, c=None: reference.gradient(lambda x: walk(x, c), path, derivs),
+            (2, 1, *ranks[1:]),
+            tolerance=200.0,
+        ),
+    ]
+
+
+def _channels(dimension: int, flags: dict[str, Any]) -> int:
+    return dimension * (2 if flags.get("lead_lag") else 1) + bool(flags.get("time_aug"))
+
+
+def _with_derivs(shapes: tuple[Shape, ...], derivs: Shape) -> tuple[Shape, ...]:
+    return (shapes[0], derivs, *shapes[1:])
+
+
+def _branched_coef(
+    dimension: int, chosen: list[Any], planar: bool, levels: int = 0, **flags: Any
+) -> list[Case]:
+    width = sum(dimension**k for k in range(2, levels + 1))
+    options = {"planar": planar, **flags}
+    wanted = [_element(tree, planar) for tree in chosen]
+    degree = max(map(trees.nodes, wanted))
+    listed = [None, *trees.elements(_channels(dimension, flags), degree, planar)]
+    whole = [_element(tree, planar) for tree in listed]
+    places = [whole.index(element) for element in wanted]
+
+    def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
+        path = (*batch, length, dimension)
+        return (path, (*batch, length - 1, width)) if levels else (path,)
+
+    def coefficients(path: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
+        given = {"scalar_term": True, "correction": c, **options}
+        return trees.branched_signature(path, degree, **given)[places]
+
+    id_ = f"{len(chosen)} trees,d={dimension}" + (f",correction to {levels}" if levels else "")
+    id_ += ",planar" * planar + "".join("," + _options({k: v}) for k, v in flags.items())
+    ranks = (2, 2) if levels else (2,)
+    cases = [
+        Case(
+            f"branched_sig_coef[{id_}]",
+            lambda path, c=None, **kw: arraysig.branched_sig_coef(
+                path, chosen, correction=c, **options, **kw
+            ),
+            shapes,
+            coefficients,
+            ranks,
+            lambda path, *rest: arraysig.branched_sig_coef_backprop(
+                path, chosen, None, rest[-1], correction=rest[0] if levels else None, **options
+            ),
+        ),
+        Case(
+            f"branched_sig_coef_backprop[{id_}]",
+            lambda path, derivs, c=None, **kw: arraysig.branched_sig_coef_backprop(
+                path, chosen, None, derivs, correction=c, **options, **kw
+            ),
+            lambda batch, length: _with_derivs(shapes(batch, length), (*batch, len(chosen))),
+            lambda path, derivs, c=None: reference.gradient(
+                lambda x: coefficients(x, c), path, derivs
+            ),
+            (2, 1, *ranks[1:]),
+            tolerance=200.0,
+        ),
+    ]
+    if levels:
+        return cases
+    selection = np.eye(len(whole))[places]
+    of_bsig = {k: v for k, v in options.items() if k != "end_time"}
+    return [
+        *cases,
+        Case(
+            f"extract_branched_sig_coef[{id_}]",
+            lambda bsig, n_jobs=1: arraysig.extract_branched_sig_coef(
+                bsig, chosen, dimension, scalar_term=True, **of_bsig
+            ),
+            lambda batch, length: ((*batch, len(whole)),),
+            lambda bsig: bsig[places],
+            (1,),
+            lambda bsig, derivs: (
+                derivs @ array_namespace(derivs).asarray(selection, device=derivs.device)
+            ),
+        ),
+    ]
+
+
+def _element(tree: Any, planar: bool) -> Any:
+    """An element of the basis as a forest, the same for all ways to write it."""
+    if tree is None:
+        return ()
+    if planar:
+        return tree if isinstance(tree[-1], tuple) else (tree,)
+    return trees.without_order((tree,))
+
+
+def _branched_algebra(
+    dimension: int, degree: int, planar: bool, prepend: bool, scalar_term: bool
+) -> list[Case]:
+    """Pairs of arguments are rows beside each other, and so are their gradients."""
+    kind = {"planar": planar}
+    join_kind = {"prepend": prepend, **kind}
+    size, whole = (dimension, degree), (dimension, degree, planar)
+    count = arraysig.branched_sig_length(*size, scalar_term=scalar_term, **kind)
+
+    def product(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+        return np.concatenate([[1.0] * scalar_term, trees.combine(one, two, whole)])
+
+    def combined(both: np.ndarray) -> np.ndarray:
+        return product(both[int(scalar_term) : count], both[count + scalar_term :])
+
+    def joined(both: np.ndarray) -> np.ndarray:
+        pair = both[int(scalar_term) : count], trees.linear(both[count:], whole)
+        return product(*pair[:: -1 if prepend else 1])
+
+    def segment(v: np.ndarray) -> np.ndarray:
+        path = np.stack([v * 0, v])
+        return trees.branched_signature(path, degree, scalar_term=scalar_term, **kind)
+
+    def beside(arrays: tuple[Any, Any]) -> Any:
+        return array_namespace(*arrays).concat(arrays, axis=-1)
+
+    def combine_back(both: Any, derivs: Any, **kw: Any) -> Any:
+        pair = both[..., :count], both[..., count:]
+        return beside(arraysig.branched_sig_combine_backprop(derivs, *pair, *size, **kind, **kw))
+
+    def join_back(both: Any, derivs: Any, **kw: Any) -> Any:
+        pair = both[..., :count], both[..., count:]
+        return beside(arraysig.branched_sig_join_backprop(derivs, *pair, *size, **join_kind, **kw))
+
+    id_ = f"d={dimension},N={degree}" + ",planar" * planar + ",scalar_term" * scalar_term
+    before = ",prepend" * prepend
+    return [
+        Case(
+            f"branched_sig_combine[{id_}]",
+            lambda both, **kw: arraysig.branched_sig_combine(
+                both[..., :count], both[..., count:], *size, **kind, **kw
+            ),
+            lambda batch, length: ((*batch, 2 * count),),
+            combined,
+            (1,),
+            combine_back,
+        ),
+        Case(
+            f"branched_sig_combine_backprop[{id_}]",
+            combine_back,
+            lambda batch, length: ((*batch, 2 * count), (*batch, count)),
+            lambda both, derivs: reference.gradient(combined, both, derivs),
+            (1, 1),
+            tolerance=200.0,
+        ),
+        Case(
+            f"branched_sig_join[{id_}{before}]",
+            lambda both, **kw: arraysig.branched_sig_join(
+                both[..., :count], both[..., count:], *size, **join_kind, **kw
+            ),
+            lambda batch, length: ((*batch, count + dimension),),
+            joined,
+            (1,),
+            join_back,
+        ),
+        Case(
+            f"branched_sig_join_backprop[{id_}{before}]",
+            join_back,
+            lambda batch, length: ((*batch, count + dimension), (*batch, count)),
+            lambda both, derivs: reference.gradient(joined, both, derivs),
+            (1, 1),
+            tolerance=200.0,
+        ),
+        Case(
+            f"linear_branched_sig[{id_}]",
+            lambda v, **kw: arraysig.linear_branched_sig(
+                v, *size, scalar_term=scalar_term, **kind, **kw
+            ),
+            lambda batch, length: ((*batch, dimension),),
+            segment,
+            (1,),
+            lambda v, derivs: arraysig.linear_branched_sig_backprop(
+                derivs, v, *size, scalar_term=scalar_term, **kind
+            ),
+        ),
+        Case(
+            f"linear_branched_sig_backprop[{id_}]",
+            lambda v, derivs, **kw: arraysig.linear_branched_sig_backprop(
+                derivs, v, *size, scalar_term=scalar_term, **kind, **kw
+            ),
+            lambda batch, length: ((*batch, dimension), (*batch, count)),
+            lambda v, derivs: reference.gradient(segment, v, derivs),
+            (1, 1),
+            tolerance=200.0,
+        ),
+    ]
+
+
+def _branched_log(
+    dimension: int, degree: int, method: int, planar: bool, levels: int = 0, **options: Any
+) -> list[Case]:
+    """`levels` are those to which paths have corrections; without them also logarithms of rows."""
+    width = sum(dimension**k for k in range(2, levels + 1))
+    augmented = {k: v for k, v in options.items() if k in ("time_aug", "lead_lag")}
+    scalar_term, of_row = options.get("scalar_term", False), {**augmented, "planar": planar}
+    of_path, size = {**options, "planar": planar}, (_channels(dimension, augmented), degree)
+    walked = {k: v for k, v in of_path.items() if k != "scalar_term"}
+    tensor = arraysig.branched_sig_length(*size, planar=planar, scalar_term=scalar_term)
+    count = arraysig.branched_log_sig_length(*size, planar=planar) if method else tensor
+
+    def shapes(batch: Shape, length: int) -> tuple[Shape, ...]:
+        path = (*batch, length, dimension)
+        return (path, (*batch, length - 1, width)) if levels else (path,)
+
+    def logarithm(row: np.ndarray) -> np.ndarray:
+        log = trees.logarithm(row[int(scalar_term) :], (*size, planar))
+        return np.concatenate([[0.0] * scalar_term, trees.to_format(log, *size, method)])
+
+    def of_walk(path: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
+        return logarithm(trees.branched_signature(path, degree, correction=c, **of_path))
+
+    id_ = f"d={dimension},N={degree},method={method}" + ",planar" * planar
+    id_ += f",correction to {levels}" * (levels > 0)
+    id_ += "".join("," + _options({k: v}) for k, v in options.items())
+    gradient, ranks = reference.gradient, (2, 2) if levels else (2,)
+    log_sig, log_sig_back = arraysig.branched_log_sig, arraysig.branched_log_sig_backprop
+    cases = [
+        Case(
+            f"branched_log_sig[{id_}]",
+            lambda path, c=None, **kw: log_sig(
+                path, degree, method=method, correction=c, **of_path, **kw
+            ),
+            shapes,
+            of_walk,
+            ranks,
+            lambda path, *rest: log_sig_back(
+                path,
+                rest[-1],
+                degree,
+                method=method,
+                correction=rest[0] if levels else None,
+                **walked,
+            ),
+            tolerance=500.0,
+        ),
+        Case(
+            f"branched_log_sig_backprop[{id_}]",
+            lambda path, derivs, c=None, **kw: log_sig_back(
+                path, derivs, degree, method=method, correction=c, **walked, **kw
+            ),
+            lambda batch, length: _with_derivs(shapes(batch, length), (*batch, count)),
+            lambda path, derivs, c=None: gradient(lambda x: of_walk(x, c), path, derivs),
+            (2, 1, *ranks[1:]),
+            tolerance=2000.0,
+        ),
+    ]
+    if levels:
+        return cases
+    given = dimension, degree
+    of_row["method"] = method
+    return [
+        *cases,
+        Case(
+            f"branched_sig_to_log_sig[{id_}]",
+            lambda row, **kw: arraysig.branched_sig_to_log_sig(row, *given, **of_row, **kw),
+            lambda batch, length: ((*batch, tensor),),
+            logarithm,
+            (1,),
+            lambda row, derivs: arraysig.branched_sig_to_log_sig_backprop(
+                row, derivs, *given, **of_row
+            ),
+            tolerance=200.0,
+        ),
+        Case(
+            f"branched_sig_to_log_sig_backprop[{id_}]",
+            lambda row, derivs, **kw: arraysig.branched_sig_to_log_sig_backprop(
+                row, derivs, *given, **of_row, **kw
+            ),
+            lambda batch, length: ((*batch, tensor), (*batch, count)),
+            lambda row, derivs: gradient(logarithm, row, derivs),
+            (1, 1),
+            tolerance=500.0,
+        ),
+    ]
+
+
+def _branched_log_join(dimension: int, degree: int, prepend: bool) -> list[Case]:
+    """Rows and displacements are beside each other, and so are their gradients."""
+    size, options = (dimension, degree), {"prepend": prepend}
+    count = arraysig.branched_log_sig_length(*size, planar=True)
+
+    def joined(both: np.ndarray) -> np.ndarray:
+        return trees.log_join(both[:count], both[count:], *size, **options)
+
+    def back(both: Any, derivs: Any, **kw: Any) -> Any:
+        pair = both[..., :count], both[..., count:]
+        arrays = arraysig.branched_log_sig_join_backprop(derivs, *pair, *size, **options, **kw)
+        return array_namespace(*arrays).concat(arrays, axis=-1)
+
+    id_ = f"d={dimension},N={degree}" + ",prepend" * prepend
+    return [
+        Case(
+            f"branched_log_sig_join[{id_}]",
+            lambda both, **kw: arraysig.branched_log_sig_join(
+                both[..., :count], both[..., count:], *size, **options, **kw
+            ),
+            lambda batch, length: ((*batch, count + dimension),),
+            joined,
+            (1,),
+            back,
+            tolerance=1000.0,
+        ),
+        Case(
+            f"branched_log_sig_join_backprop[{id_}]",
+            back,
+            lambda batch, length: ((*batch, count + dimension), (*batch, count)),
+            lambda both, derivs: reference.gradient(joined, both, derivs),
+            (1, 1),
+            tolerance=2000.0,
+        ),
+    ]
+
+
+def _linear_branched_log(
+    dimension: int, degree: int, method: int, planar: bool, scalar_term: bool
+) -> list[Case]:
+    size, options = (dimension, degree), {"method": method, "scalar_term": scalar_term}
+    options["planar"] = planar
+    lengths = arraysig.branched_log_sig_length if method else arraysig.branched_sig_length
+    count, before = lengths(*size, planar=planar) + scalar_term, int(scalar_term)
+
+    def segment(v: np.ndarray) -> np.ndarray:
+        return np.concatenate([[0.0] * before, v, np.zeros(count - dimension - before)])
+
+    id_ = f"d={dimension},N={degree},method={method}" + ",planar" * planar
+    id_ += ",scalar_term" * scalar_term
+    return [
+        Case(
+            f"linear_branched_log_sig[{id_}]",
+            lambda v, **kw: arraysig.linear_branched_log_sig(v, *size, **options, **kw),
+            lambda batch, length: ((*batch, dimension),),
+            segment,
+            (1,),
+            lambda v, derivs: arraysig.linear_branched_log_sig_backprop(
+                derivs, v, *size, **options
+            ),
+        ),
+        Case(
+            f"linear_branched_log_sig_backprop[{id_}]",
+            lambda v, derivs, **kw: arraysig.linear_branched_log_sig_backprop(
+                derivs, v, *size, **options, **kw
+            ),
+            lambda batch, length: ((*batch, dimension), (*batch, count)),
+            lambda v, derivs: derivs[before:][:dimension],
+            (1, 1),
+        ),
+    ]
+
+
 CASES: list[Case] = [
     case
     for cases in [
@@ -740,6 +1131,29 @@ CASES: list[Case] = [
         _algebra(2, 4, True),
         _algebra(3, 3, False),
         _algebra(1, 5, False),
+        _branched(2, 3),
+        _branched(2, 2, planar=True, time_aug=True, end_time=2.5, scalar_term=True),
+        _branched(1, 3, planar=True, lead_lag=True),
+        _branched(2, 1, scalar_term=True),
+        _branched(3, 0, planar=True),
+        _branched(2, 3, levels=3, planar=True),
+        _branched(2, 3, levels=2, time_aug=True, end_time=2.5, scalar_term=True),
+        _branched(1, 4, levels=4),
+        _branched_coef(2, [((0,), (1,), 0), (1,), None, ((1,), (0,), 0), (((0,), 1), 0)], False),
+        _branched_coef(1, [(((0,), 1), (1,)), ((1,), (0,), 1)], True, lead_lag=True),
+        _branched_coef(2, [(((1,), 0), (0,), 1), ((1,), 0)], False, 2, time_aug=True),
+        _branched_algebra(2, 3, False, prepend=False, scalar_term=False),
+        _branched_algebra(1, 4, True, prepend=True, scalar_term=True),
+        _branched_algebra(1, 5, False, prepend=True, scalar_term=False),
+        _branched_log(2, 3, 0, False, scalar_term=True),
+        _branched_log(2, 3, 2, True),
+        _branched_log(1, 2, 1, True, time_aug=True, lead_lag=True, end_time=-0.5),
+        _branched_log(2, 3, 0, False, levels=3),
+        _branched_log(1, 3, 2, True, levels=2, time_aug=True),
+        _branched_log_join(2, 2, False),
+        _branched_log_join(1, 4, True),
+        _linear_branched_log(2, 3, 0, False, True),
+        _linear_branched_log(3, 2, 2, True, False),
     ]
     for case in cases
 ]

@@ -17,6 +17,7 @@ PATH = np.ones((4, 2))
 SIG = np.ones(6)
 POINT = np.ones(2)
 LOG = np.ones(3)
+PLANE_LOG = np.ones(7)
 PATHS = {"path1": np.ones((2, 4, 2)), "path2": np.ones((2, 3, 2)), "dyadic_order": 1}
 SAMPLES = dict(zip(("sample1", "sample2", "dyadic_order"), PATHS.values(), strict=True))
 SIZE = {"dimension": 2, "degree": 2}
@@ -68,6 +69,38 @@ GOOD: dict[str, dict[str, Any]] = {
     "word_to_idx": {"word": (0, 1), "alphabet_size": 2},
     "words": {"alphabet_size": 2, "max_length": 3},
     "words_of_length": {"alphabet_size": 2, "length": 3},
+    "trees": SIZE,
+    "trees_of_order": {"dimension": 2, "order": 3},
+    "tree_to_idx": {"tree": ((1,), 0), **SIZE},
+    "idx_to_tree": {"idx": 3, **SIZE},
+    "branched_sig_length": SIZE,
+    "branched_log_sig_length": SIZE,
+    "branched_sig": {"path": PATH, "degree": 2},
+    "branched_sig_backprop": {"path": PATH, "bsig": None, "bsig_derivs": SIG, "degree": 2},
+    "branched_sig_coef": {"path": PATH, "trees": [((0,), 1)]},
+    "branched_sig_coef_backprop": {
+        **{"path": PATH, "trees": ((0,), 1), "coefs": None, "derivs": np.ones(1)}
+    },
+    "extract_branched_sig_coef": {"bsig": SIG, "trees": [((0,), 1)], "dimension": 2},
+    "branched_sig_combine": {"bsig1": SIG, "bsig2": SIG, **SIZE},
+    "branched_sig_combine_backprop": {"derivs": SIG, "bsig1": SIG, "bsig2": SIG, **SIZE},
+    "branched_sig_join": {"bsig": SIG, "displacement": POINT, **SIZE},
+    "branched_sig_join_backprop": {"derivs": SIG, "bsig": SIG, "displacement": POINT, **SIZE},
+    "linear_branched_sig": {"displacement": POINT, **SIZE},
+    "linear_branched_sig_backprop": {"derivs": SIG, "displacement": POINT, **SIZE},
+    "branched_log_sig": {"path": PATH, "degree": 2},
+    "branched_log_sig_backprop": {"path": PATH, "blogsig_derivs": SIG, "degree": 2},
+    "branched_sig_to_log_sig": {"bsig": SIG, **SIZE},
+    "branched_sig_to_log_sig_backprop": {"bsig": SIG, "blogsig_derivs": SIG, **SIZE},
+    "branched_log_sig_join": {"blogsig": PLANE_LOG, "displacement": POINT, **SIZE},
+    "branched_log_sig_join_backprop": {
+        **{"derivs": PLANE_LOG, "blogsig": PLANE_LOG, "displacement": POINT, **SIZE}
+    },
+    "linear_branched_log_sig": {"displacement": POINT, **SIZE},
+    "linear_branched_log_sig_backprop": {"derivs": SIG, "displacement": POINT, **SIZE},
+    "prepare_branched_sig": SIZE,
+    "prepare_branched_log_sig": SIZE,
+    "prepare_branched_sig_coef": {"dimension": 2, "trees": [((0,), 1)]},
     "transform_path": {"path": PATH},
     "transform_path_backprop": {"derivs": PATH},
 }
@@ -117,7 +150,7 @@ def test_not_a_real_array(name: str, argument: str, bad: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [a for a in ARRAYS if a[0] != "extract_sig_coef"],  # takes signatures of any length
+    [a for a in ARRAYS if not a[0].startswith("extract_")],  # they take signatures of any length
 )
 @pytest.mark.parametrize("shape", [(), (9,), (3, 0), (5, 4, 9)], ids=str)
 def test_shapes_that_do_not_fit(
@@ -179,7 +212,7 @@ def test_any_real_is_an_end_time(end_time: Any) -> None:
         (n, f)
         for f in (
             *("time_aug", "lead_lag", "scalar_term", "prepend", "prefixes", "stream"),
-            *("normalize", "left_deriv", "right_deriv"),
+            *("normalize", "left_deriv", "right_deriv", "planar", "use_disk"),
             *("return_grid", "return_error", "progress"),
         )
         for n in having(f)
@@ -324,18 +357,28 @@ def test_corrections_that_do_not_fit(
         call(name, correction=correction)
 
 
+def branched_length(dimension: int, degree: int, lead_lag: bool = False) -> int:
+    """Coefficients of a branched signature of a path."""
+    return arraysig.branched_sig_length(2 * dimension if lead_lag else dimension, degree)
+
+
 @pytest.mark.parametrize("name", CORRECTED)
 def test_corrections_that_are_not_defined(name: str, xp: Backend) -> None:
     correction = xp.array(np.ones(4))
     given = {k: xp.array(v) for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
-    for change in ({"degree": 1}, {"lead_lag": True}):
-        of = {"sig_derivs": arraysig.sig_length, "log_sig_derivs": arraysig.log_sig_length}
+    small = {"degree": 1} if "degree" in GOOD[name] else {"trees": (0,)}
+    for change, argument in ((small, "degree"), ({"lead_lag": True}, "lead_lag")):
+        of = {
+            "sig_derivs": arraysig.sig_length,
+            "log_sig_derivs": arraysig.log_sig_length,
+            **dict.fromkeys(("bsig_derivs", "blogsig_derivs"), branched_length),
+        }
         derivs = {
             k: xp.array(np.ones(length(2, **{"degree": 2, **change})))
             for k, length in of.items()
             if k in given
         }
-        with pytest.raises(ValueError, match=f"^{name}: `correction` .*{next(iter(change))}"):
+        with pytest.raises(ValueError, match=f"^{name}: `correction` .*{argument}"):
             call(name, **{**given, **derivs, **change, "correction": correction})
         call(name, **{**given, **derivs, **change, "correction": correction[:0]})
     if xp.library == "torch":

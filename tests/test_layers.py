@@ -22,10 +22,13 @@ PUBLIC = {"_ops", "_core", "words"}
 #: Public modules may import those public modules that stand before them.
 ORDER = [
     "words",
+    "trees",
     "transforms",
     "signature",
     "algebra",
     "logsignature",
+    "branched",
+    "branched_logsignature",
     "cache",
     "static_kernels",
     "user_kernels",
@@ -39,7 +42,7 @@ ORDER = [
 ]
 #: Modules of _core that public modules may use; config also asks the backends for their versions,
 #: demo and files move arrays to a GPU, cache drops what the others have made.
-VOCABULARY = {"check", "namespace", "docs", "lie", "progress", "tables"}
+VOCABULARY = {"check", "docs", "lie", "namespace", "progress", "sparse", "tables", "tape", "trees"}
 REPORTERS = {"cache", "config", "demo", "files"}
 
 

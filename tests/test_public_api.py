@@ -92,6 +92,55 @@ SIGNATURES = {
     "word_to_idx": "(word, alphabet_size, *, scalar_term=False)",
     "words": "(alphabet_size, max_length)",
     "words_of_length": "(alphabet_size, length)",
+    "branched_log_sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, "
+    "planar=False, scalar_term=False, method=None, correction=None, n_jobs=1)",
+    "branched_log_sig_backprop": "(path, blogsig_derivs, degree, *, time_aug=False, "
+    "lead_lag=False, end_time=1.0, planar=False, method=None, correction=None, n_jobs=1)",
+    "branched_log_sig_join": "(blogsig, displacement, dimension, degree, *, prepend=False, "
+    "n_jobs=1)",
+    "branched_log_sig_join_backprop": "(derivs, blogsig, displacement, dimension, degree, *, "
+    "prepend=False, n_jobs=1)",
+    "branched_log_sig_length": "(dimension, degree, *, planar=False)",
+    "branched_sig": "(path, degree, *, time_aug=False, lead_lag=False, end_time=1.0, planar=False, "
+    "scalar_term=False, correction=None, n_jobs=1)",
+    "branched_sig_backprop": "(path, bsig, bsig_derivs, degree, *, time_aug=False, lead_lag=False, "
+    "end_time=1.0, planar=False, correction=None, n_jobs=1)",
+    "branched_sig_coef": "(path, trees, *, time_aug=False, lead_lag=False, end_time=1.0, "
+    "planar=False, correction=None, n_jobs=1)",
+    "branched_sig_coef_backprop": "(path, trees, coefs, derivs, *, time_aug=False, lead_lag=False, "
+    "end_time=1.0, planar=False, correction=None, n_jobs=1)",
+    "branched_sig_combine": "(bsig1, bsig2, dimension, degree, *, planar=False, n_jobs=1)",
+    "branched_sig_combine_backprop": "(derivs, bsig1, bsig2, dimension, degree, *, planar=False, "
+    "n_jobs=1)",
+    "branched_sig_join": "(bsig, displacement, dimension, degree, *, planar=False, prepend=False, "
+    "n_jobs=1)",
+    "branched_sig_join_backprop": "(derivs, bsig, displacement, dimension, degree, *, "
+    "planar=False, prepend=False, n_jobs=1)",
+    "branched_sig_length": "(dimension, degree, *, planar=False, scalar_term=False)",
+    "branched_sig_to_log_sig": "(bsig, dimension, degree, *, time_aug=False, lead_lag=False, "
+    "planar=False, method=None, n_jobs=1)",
+    "branched_sig_to_log_sig_backprop": "(bsig, blogsig_derivs, dimension, degree, *, "
+    "time_aug=False, lead_lag=False, planar=False, method=None, n_jobs=1)",
+    "extract_branched_sig_coef": "(bsig, trees, dimension, *, time_aug=False, lead_lag=False, "
+    "planar=False, scalar_term=False)",
+    "idx_to_tree": "(idx, dimension, degree, *, planar=False, scalar_term=False)",
+    "linear_branched_log_sig": "(displacement, dimension, degree, *, planar=False, "
+    "scalar_term=False, method=None, n_jobs=1)",
+    "linear_branched_log_sig_backprop": "(derivs, displacement, dimension, degree, *, "
+    "planar=False, scalar_term=False, method=None, n_jobs=1)",
+    "linear_branched_sig": "(displacement, dimension, degree, *, planar=False, scalar_term=False, "
+    "n_jobs=1)",
+    "linear_branched_sig_backprop": "(derivs, displacement, dimension, degree, *, planar=False, "
+    "scalar_term=False, n_jobs=1)",
+    "prepare_branched_log_sig": "(dimension, degree, method=None, *, use_disk=False, "
+    "time_aug=False, lead_lag=False, planar=False)",
+    "prepare_branched_sig": "(dimension, degree, *, use_disk=False, time_aug=False, "
+    "lead_lag=False, planar=False)",
+    "prepare_branched_sig_coef": "(dimension, trees, *, time_aug=False, lead_lag=False, "
+    "planar=False)",
+    "tree_to_idx": "(tree, dimension, degree, *, planar=False, scalar_term=False)",
+    "trees": "(dimension, degree, *, planar=False)",
+    "trees_of_order": "(dimension, order, *, planar=False)",
 }
 
 

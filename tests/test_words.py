@@ -53,6 +53,7 @@ def test_extracted_coefficients(xp: Backend, rng: np.random.Generator) -> None:
     words = arraysig.words(5, 2)
     expected = xp.numpy(sig)[:, [words.index(word) for word in chosen]]
     np.testing.assert_array_equal(xp.numpy(got), expected)
+    assert xp.contiguous(got)
     one = arraysig.extract_sig_coef(sig, (1, 1), 2, scalar_term=True, **flags)
     assert one.shape == (2, 1)
     assert arraysig.extract_sig_coef(sig, [], 2, scalar_term=True, **flags).shape == (2, 0)
