@@ -96,7 +96,6 @@ def _tensors() -> Iterator[tuple[str, Case]]:
 
 def _lie_elements() -> Iterator[tuple[str, Case]]:
     yield "sparse", Case(((3, 14),), ((1, 2, 3, 0), 1))
-    yield "bilinear", Case(((3, 23), (3, 20)), ((21, 2, 3, 0, 0, 1, 2), 1, 0, 1))
     for (d, degree), batch in itertools.product(
         ((1, 3), (2, 2), (2, 10), (5, 4), (33, 2)), (1, 4096)
     ):

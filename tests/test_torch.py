@@ -206,7 +206,7 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
 
 
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 1, 2], 1, 0, 1),
+    "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 0, 1, 2], 1, 0, 0.5, 1),
     "lie_combine": lambda a: (a(2, 14), a(2, 14), 3, 3, 1),
     "lie_log": lambda a: (a(2, 39), 3, 3, 2, 1),
     "lie_log_vjp": lambda a: (a(2, 14), a(2, 39), 3, 3, 1, 1),
