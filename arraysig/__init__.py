@@ -12,6 +12,12 @@ from .algebra import (
     sig_join,
     sig_join_backprop,
 )
+from .branched_kernels import (
+    branched_sig_kernel,
+    branched_sig_kernel_backprop,
+    branched_sig_kernel_gram,
+    branched_sig_kernel_gram_backprop,
+)
 from .cache import clear_cache, prepare_log_sig, set_cache_dir
 from .config import show_config
 from .kernels import (
@@ -82,6 +88,10 @@ __all__ = [
     "RationalQuadraticKernel",
     "ScaledLinearKernel",
     "StaticKernel",
+    "branched_sig_kernel",
+    "branched_sig_kernel_backprop",
+    "branched_sig_kernel_gram",
+    "branched_sig_kernel_gram_backprop",
     "clear_cache",
     "expected_sig_score",
     "extract_sig_coef",
