@@ -157,7 +157,20 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         (0, (4, 0), 16, (32, 100), True),
         (6, (16, 2), 2, (1, 100), True),
     )
-    for name, cases in (("sig_kernel", differences), ("sig_kernel_polynomial", cells)):
+    deep = (
+        *[(0, (depth, 0, 0), 8, (32, 1000), False) for depth in (1, 2, 3, 4, 5, 40)],
+        *[(kind, (3, 1, 1), 4, (32, 100), True) for kind in (0, 1)],
+        (5, (2, 1, 1), 20, (2000, 50), False),
+        (6, (4, 0, 3), 3, (32, 100), False),
+        (1, (2, 4, 4), 16, (1, 10_000), False),
+        (1, (1, 0, 0), 16, (32, 100), True),
+        (2, (8, 1, 0), 2, (32, 100), True),
+    )
+    for name, cases in (
+        ("sig_kernel", differences),
+        ("sig_kernel_polynomial", cells),
+        ("branched_sig_kernel", deep),
+    ):
         for kind, numbers, channels, (count, length), grid in cases:
             paths = ((1, count, length, channels), (1, 32, 1000, channels))
             attrs = (*numbers, kind, 1.0, 2.0, 3.0, False, grid, 1)
@@ -167,6 +180,8 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         ("sig_kernel", (3, 3), True),
         ("sig_kernel_polynomial", (16, 1), False),
         ("sig_kernel_polynomial", (64, 0), True),
+        ("branched_sig_kernel", (2, 0, 0), False),
+        ("branched_sig_kernel", (4, 3, 3), True),
     ):
         yield from _and_gradient(f"{name}_increments", Case(((32, 100, 100),), (*numbers, grid, 1)))
 
