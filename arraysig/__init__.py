@@ -25,6 +25,12 @@ from .branched import (
     linear_branched_sig,
     linear_branched_sig_backprop,
 )
+from .branched_kernels import (
+    branched_sig_kernel,
+    branched_sig_kernel_backprop,
+    branched_sig_kernel_gram,
+    branched_sig_kernel_gram_backprop,
+)
 from .branched_logsignature import (
     branched_log_sig,
     branched_log_sig_backprop,
@@ -133,6 +139,10 @@ __all__ = [
     "branched_sig_combine_backprop",
     "branched_sig_join",
     "branched_sig_join_backprop",
+    "branched_sig_kernel",
+    "branched_sig_kernel_backprop",
+    "branched_sig_kernel_gram",
+    "branched_sig_kernel_gram_backprop",
     "branched_sig_length",
     "branched_sig_to_log_sig",
     "branched_sig_to_log_sig_backprop",

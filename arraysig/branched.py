@@ -10,7 +10,6 @@ from ._core import trees as tables
 from ._core.docs import documented
 from ._core.namespace import beside_sums, contiguous, with_scalar, without_scalar
 from ._core.sparse import Key, transposed
-from ._core.tables import encoded
 from ._ops import coefficients
 from ._ops.branched import Algebra
 from ._ops.sparse import sparse
@@ -52,8 +51,9 @@ def algebra(
     lead_lag = check.flag(name, "lead_lag", lead_lag)
     channels = augmented_channels(dimension, time_aug, lead_lag)
     planar = check.flag(name, "planar", planar)
-    size = 16 * degree * element_length(name, channels, degree, planar)  # and more
-    check.table_bytes(name, "degree", degree, size)
+    if degree > 6 or (4 * channels) ** degree > 10**6:  # fewer elements need no counting
+        size = 16 * degree * element_length(name, channels, degree, planar)  # and more
+        check.table_bytes(name, "degree", degree, size)
     return Algebra(channels, degree, planar, check.n_jobs(name, n_jobs))
 
 
@@ -323,12 +323,13 @@ def _chosen(
     planar = check.flag(name, "planar", planar)
     n_jobs = check.n_jobs(name, n_jobs)
     forests, channels = chosen_trees(name, trees, path.shape[-1], time_aug, lead_lag, planar)
-    degree = max(tables.nodes(forest) for forest in forests)
+    degree = max([tables.nodes(forest) for forest in forests])
     longest = longest_block(name, path.shape, correction, degree, lead_lag)
     if longest > 1:
         path = beside_sums(path, correction)
-    words, key = tables.chosen(forests, channels, planar, longest, time_aug and longest > 1)
-    return path, (encoded(words), False, time_aug, lead_lag, end_time, n_jobs), key, len(forests)
+    key = tables.chosen_key(forests, channels, planar, longest, time_aug and longest > 1)
+    attrs = tables.words_of(key), False, time_aug, lead_lag, end_time, n_jobs
+    return path, attrs, key, len(forests)
 
 
 @documented

@@ -9,7 +9,7 @@ from typing import Any
 
 from ._core import check, dispatch, lie, store, tables, trees
 from ._core.docs import documented
-from ._core.trees import chosen, prepare_chosen
+from ._core.trees import chosen_key, prepare_chosen
 from .branched import algebra, chosen_trees
 from .branched_logsignature import checked_format
 from .logsignature import channels_of, checked_method
@@ -282,7 +282,7 @@ def prepare_branched_sig_coef(
         for flag, value in {"time_aug": time_aug, "lead_lag": lead_lag, "planar": planar}.items()
     ]
     forests, channels = chosen_trees(name, trees, dimension, *flags)
-    prepare_chosen(chosen(forests, channels, flags[-1], 1, False).key)
+    prepare_chosen(chosen_key(forests, channels, flags[-1], 1, False))
 
 
 @documented

@@ -40,13 +40,14 @@ _ROUNDING = 100
 
 _LINEAR = LinearKernel()
 _METHODS = ("finite_difference", "polynomial", "auto")
+_REFINED = {"finite_difference": ops.differences, "branched": ops.branched}
 
 
 class Scheme(NamedTuple):
-    """How the Goursat problem is solved.
+    """How the Goursat problem is solved, or that it is a branched kernel.
 
-    `numbers` are both dyadic orders of finite differences, order and fold of polynomial cells, or
-    none for "auto", which alone has `tol`.
+    `numbers` are both dyadic orders of finite differences, order and fold of polynomial cells,
+    depth and both dyadic orders of a branched kernel, or none for "auto", which alone has `tol`.
     """
 
     method: str
@@ -91,6 +92,16 @@ class Scheme(NamedTuple):
                 f"order {order}"
             )
         return cls(method, (order, fold))
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Dyadic orders of the grid."""
+        return self.numbers[-2:] if self.method in _REFINED else (0, 0)
+
+    @property
+    def rows(self) -> ops.Rows:
+        """The ops."""
+        return _REFINED.get(self.method, ops.polynomial)
 
 
 class Wanted(NamedTuple):
@@ -189,19 +200,21 @@ class Arguments:
         self.lead_lag = check.flag(name, "lead_lag", flags[1])
         end_time = check.finite_real(name, "end_time", flags[2])
         self.n_jobs = check.n_jobs(name, n_jobs)
-        if scheme.method == "finite_difference":
+        if scheme.method in _REFINED:
             steps = [(a.shape[-2] - 1) * (2 if self.lead_lag else 1) for a in (one, two)]
             cells = steps[0] * steps[1] if not fewest else max(steps) ** 2
-            cells *= 2 ** sum(scheme.numbers)
+            cells *= 2 ** sum(scheme.orders)
             if cells >= 2**62:
                 raise ValueError(
                     f"{name}: `dyadic_order` must leave fewer than 2**62 cells, got "
-                    f"{scheme.numbers} for paths of {one.shape[-2]} and {two.shape[-2]} points"
+                    f"{scheme.orders} for paths of {one.shape[-2]} and {two.shape[-2]} points"
                 )
         if self.time_aug or self.lead_lag:
             rest = self.time_aug, self.lead_lag, end_time, self.n_jobs
             one, two = transforms.transform_path(one, *rest), transforms.transform_path(two, *rest)
         self.name = name
+        #: Leading axes of the result.
+        self.pairs = (*self.batch1, *self.batch2) if gram else tuple(self.batch1)
         self.same = gram and path1 is path2
         self.scheme, self.static_kernel = scheme, static_kernel
         self.paths = self._grouped(one, gram), self._grouped(two, gram)
@@ -211,10 +224,11 @@ class Arguments:
     @property
     def nodes(self) -> tuple[int, ...]:
         """Shape of the grid of a pair."""
-        steps = [path.shape[-2] - 1 for path in self.paths]
-        if self.scheme.method == "finite_difference":
-            steps = [s * 2**order for s, order in zip(steps, self.scheme.numbers, strict=True)]
-        return (steps[0] + 1, steps[1] + 1)
+        rows, columns = (
+            (path.shape[-2] - 1) * 2**order
+            for path, order in zip(self.paths, self.scheme.orders, strict=True)
+        )
+        return (rows + 1, columns + 1)
 
     @staticmethod
     def _grouped(path: Any, gram: bool) -> Any:
@@ -229,8 +243,8 @@ class Arguments:
 
         One array twice is a symmetric matrix, but for the errors of unequal orders.
         """
-        numbers = self.scheme.numbers
-        even = self.scheme.method != "finite_difference" or numbers[0] == numbers[1]
+        orders = self.scheme.orders
+        even = orders[0] == orders[1]
         symmetric = (self.same or left == right) and even and not self.grid
         return self._solve(self.paths[left], self.paths[right], symmetric)
 
@@ -243,12 +257,9 @@ class Arguments:
                 return value
         return self._apply(numbers, one, two, symmetric)
 
-    def _rows(self) -> ops.Rows:
-        return ops.differences if self.scheme.method == "finite_difference" else ops.polynomial
-
     def _users(self, numbers: tuple[int, ...]) -> UserKernel:
         rest = self.grid, self.n_jobs, self.max_batch
-        return UserKernel(self.name, self.static_kernel, self._rows(), numbers, *rest)
+        return UserKernel(self.name, self.static_kernel, self.scheme.rows, numbers, *rest)
 
     def _bar(self, numbers: tuple[int, ...], one: Any, two: Any) -> Any:
         name = f"{self.name}, order {numbers[0]}" if self.scheme.method == "auto" else self.name
@@ -265,7 +276,9 @@ class Arguments:
         if not self.built_in:
             return self._users(numbers).kernel(one, two, symmetric)
         rest = symmetric, self.grid, self.n_jobs
-        return self._rows().kernel(one, two, *numbers, kernel.number, *kernel.parameters(), *rest)
+        return self.scheme.rows.kernel(
+            one, two, *numbers, kernel.number, *kernel.parameters(), *rest
+        )
 
     def _choose(self, one: Any, two: Any, symmetric: bool) -> tuple[tuple[int, ...], Any]:
         """The first order and fold that differ from those before by `tol` at most; the kernel."""
@@ -304,24 +317,27 @@ class Arguments:
         product = self.norms(0)[..., :, None] * self.norms(1)[..., None, :]
         return self.kernel() / square_root(product)
 
-    def result(self, wanted: Wanted, shape: tuple[int, ...]) -> Any:
-        """What a function of kernels returns, of a shape but for the axes of grids."""
+    def result(self, wanted: Wanted) -> Any:
+        """What a function of kernels returns."""
         kernel = self.normalized() if wanted.normalize else self.kernel()
-        kernel = self.restore(kernel.reshape((*shape, *(self.nodes if self.grid else ()))))
+        kernel = self.restore(kernel.reshape((*self.pairs, *(self.nodes if self.grid else ()))))
         return (kernel, self.error) if wanted.error else kernel
 
-    def checked_derivs(self, shape: tuple[int, ...], grouped: tuple[int, ...]) -> Any:
-        """Derivatives (and a grid) that were given, of a shape but for the axes of grids."""
+    def checked_derivs(self, stored: str = "k_grid", stack: tuple[int, ...] = ()) -> Any:
+        """Derivatives that were given, in groups; and of grids, `stack` of each pair, the shape."""
         nodes = self.nodes
         of_values = nodes if self.grid else ()
         derivs, *grids = self.derivs
-        check.shape(self.name, "derivs", derivs.shape, (*shape, *of_values))
+        check.shape(self.name, "derivs", derivs.shape, (*self.pairs, *of_values))
         for grid in grids:
-            check.shape(self.name, "k_grid", grid.shape, (*shape, *nodes))
-        return derivs.reshape(*grouped, *of_values)
+            check.shape(self.name, stored, grid.shape, (*self.pairs, *stack, *nodes))
+        groups = [path.shape[:-2] for path in self.paths]
+        return derivs.reshape(*groups[0], groups[1][-1], *of_values)
 
     def gradients(self, derivs: Any, left: bool, right: bool) -> tuple[Any, Any]:
         """With respect to the paths as they were given, None where not wanted."""
+        if not left and not right:
+            return None, None
         numbers = self.scheme.numbers
         if self.scheme.method == "auto":
             numbers, _ = self._choose(*self.paths, False)
@@ -329,7 +345,7 @@ class Arguments:
         with self._bar(numbers, *self.paths) if self.progress else contextlib.nullcontext():
             if self.built_in:
                 rest = kernel.number, *kernel.parameters(), False, self.grid, self.n_jobs
-                both = self._rows().vjp(derivs, *self.paths, *numbers, *rest)
+                both = self.scheme.rows.vjp(derivs, *self.paths, *numbers, *rest)
             else:
                 both = self._users(numbers).gradients(derivs, *self.paths, False, (left, right))
         return self._original(both[0], 0, left), self._original(both[1], 1, right)
@@ -455,7 +471,7 @@ def sig_kernel(
     args = Arguments(
         name, path1, path2, scheme, static_kernel, flags, n_jobs, gram=False, grid=wanted.grid
     )
-    return args.result(wanted, tuple(args.batch1))
+    return args.result(wanted)
 
 
 @documented
@@ -552,10 +568,7 @@ def sig_kernel_backprop(
         derivs=derivs,
         **_optional(k_grid),
     )
-    derivs = args.checked_derivs(tuple(args.batch1), (*args.batch1, 1, 1))
-    if not left and not right:
-        return None, None
-    return args.gradients(derivs, left, right)
+    return args.gradients(args.checked_derivs(), left, right)
 
 
 @documented
@@ -648,7 +661,7 @@ def sig_kernel_gram(
         max_batch=max_batch,
         progress=progress,
     )
-    return args.result(wanted, (*args.batch1, *args.batch2))
+    return args.result(wanted)
 
 
 @documented
@@ -748,8 +761,4 @@ def sig_kernel_gram_backprop(
         derivs=derivs,
         **_optional(k_grid),
     )
-    counts = math.prod(args.batch1), math.prod(args.batch2)
-    derivs = args.checked_derivs((*args.batch1, *args.batch2), counts)
-    if not left and not right:
-        return None, None
-    return args.gradients(derivs, left, right)
+    return args.gradients(args.checked_derivs(), left, right)

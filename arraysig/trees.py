@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import operator
 from typing import Any
+
+import numpy as np
 
 from ._core import check
 from ._core import trees as tables
@@ -21,7 +23,6 @@ __all__ = [
 ]
 
 
-@functools.lru_cache(256)
 def element_length(name: str, channels: int, degree: int, planar: bool) -> int:
     """Elements of the basis without the empty one; ValueError where 64 bits can not count them."""
     length = sum(tables.element_counts(channels, min(degree, 64), planar))  # 64 are too many
@@ -33,7 +34,6 @@ def element_length(name: str, channels: int, degree: int, planar: bool) -> int:
     return length
 
 
-@functools.lru_cache(256)
 def lyndon_length(name: str, channels: int, degree: int) -> int:
     """Lyndon words of plane trees; ValueError as for `element_length`."""
     element_length(name, channels, degree, True)
@@ -44,14 +44,17 @@ def _checked_tree(tree: Any, channels: int) -> Tree | None:
     """A tree with labels as Python integers; None for what is no tree."""
     if not isinstance(tree, tuple) or not tree:
         return None
-    *children, label = tree
-    found = [_checked_tree(child, channels) for child in children]
-    if isinstance(label, bool) or not hasattr(label, "__index__") or None in found:
-        return None
-    number = label.__index__()
-    if not 0 <= number < channels:
-        return None
-    return (*found, number)
+    found = []
+    for child in tree[:-1]:
+        found.append(_checked_tree(child, channels))
+        if found[-1] is None:
+            return None
+    label = tree[-1]
+    if type(label) is not int:
+        if isinstance(label, bool | np.bool_) or not hasattr(label, "__index__"):
+            return None
+        label = operator.index(label)
+    return (*found, label) if 0 <= label < channels else None
 
 
 def checked_element(function: str, name: str, element: Any, channels: int, planar: bool) -> Forest:

@@ -102,14 +102,34 @@ AS_ENTRY(sig_kernel_polynomial_increments_vjp,
     (const REAL *grad, const REAL *increments, REAL *out, i64 pairs, i64 steps1, i64 steps2,
      i64 order, i64 fold, i64 grid, int threads, i64 *control),
     (grad, increments, out, pairs, steps1, steps2, order, fold, grid, threads, control))
+AS_ENTRY(branched_sig_kernel,
+    (const REAL *path1, const REAL *path2, REAL *out, i64 groups, i64 count1, i64 count2,
+     i64 length1, i64 length2, i64 channels, i64 depth, i64 order1, i64 order2, i64 kind, double p0,
+     double p1, double p2, i64 symmetric, i64 grid, int threads, i64 *control),
+    (path1, path2, out, groups, count1, count2, length1, length2, channels, depth, order1, order2, kind,
+     p0, p1, p2, symmetric, grid, threads, control))
+AS_ENTRY(branched_sig_kernel_vjp,
+    (const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx, REAL *dy, i64 groups,
+     i64 count1, i64 count2, i64 length1, i64 length2, i64 channels, i64 depth, i64 order1, i64 order2,
+     i64 kind, double p0, double p1, double p2, i64 symmetric, i64 grid, int threads, i64 *control),
+    (grad, path1, path2, dx, dy, groups, count1, count2, length1, length2, channels, depth, order1,
+     order2, kind, p0, p1, p2, symmetric, grid, threads, control))
+AS_ENTRY(branched_sig_kernel_increments,
+    (const REAL *increments, REAL *out, i64 pairs, i64 steps1, i64 steps2, i64 depth, i64 order1, i64 order2,
+     i64 grid, int threads, i64 *control),
+    (increments, out, pairs, steps1, steps2, depth, order1, order2, grid, threads, control))
+AS_ENTRY(branched_sig_kernel_increments_vjp,
+    (const REAL *grad, const REAL *increments, REAL *out, i64 pairs, i64 steps1, i64 steps2,
+     i64 depth, i64 order1, i64 order2, i64 grid, int threads, i64 *control),
+    (grad, increments, out, pairs, steps1, steps2, depth, order1, order2, grid, threads, control))
 AS_ENTRY(sparse,
     (const REAL *in, REAL *out, i64 batch, i64 rows, i64 columns, i64 table, int threads,
      i64 *control),
     (in, out, batch, rows, columns, table, threads, control))
 AS_ENTRY(bilinear,
     (const REAL *left, const REAL *right, REAL *out, i64 batch, i64 rows, i64 first, i64 second,
-     i64 table, i64 s, i64 t, int threads, i64 *control),
-    (left, right, out, batch, rows, first, second, table, s, t, threads, control))
+     i64 reach, i64 table, i64 s, i64 t, double scale, int threads, i64 *control),
+    (left, right, out, batch, rows, first, second, reach, table, s, t, scale, threads, control))
 AS_ENTRY(lie_log,
     (const REAL *tensor, REAL *out, i64 batch, i64 count, i64 words, i64 solve, i64 dimension,
      i64 degree, i64 method, int threads, i64 *control),

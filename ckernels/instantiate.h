@@ -14,6 +14,7 @@
 #include "pde.inc.c"
 #include "pde_differences.inc.c"
 #include "pde_polynomial.inc.c"
+#include "pde_branched.inc.c"
 #include "sig_kernel.inc.c"
 #include "rows.inc.c"
 #include "sparse.inc.c"

@@ -21,6 +21,7 @@
 #endif
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
+#define AS_LN2 0.69314718055994530942
 #define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
 #define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
 /* With AS_GIVEN increments come in place of paths, as `x`: a job has one pair in every group. */
@@ -41,9 +42,10 @@ typedef struct {
     REAL *out, *dx, *dy;
     i64 count1, count2, channels;
     i64 steps1, steps2, order1, order2;
-    i64 size1, size2; /* of a path, in numbers */
-    i64 degree, fold; /* of polynomial cells; degree 0 for finite differences */
-    i64 width;        /* VECs of a row of h or of A per coarse column */
+    i64 size1, size2;  /* of a path, in numbers */
+    i64 degree, fold;  /* of polynomial cells, else 0 */
+    i64 depth, levels; /* of branched kernels, else 0; values that are kept of a node, else 1 */
+    i64 width;         /* VECs of a row of h or of A per coarse column */
     REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
     REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];
     int kind, symmetric;
@@ -82,6 +84,7 @@ typedef struct {
 typedef struct {
     VEC *x, *y;            /* the paths: increments with the linear kernel, else points */
     VEC *p, *row;          /* increments of a strip; h or A above it, then below */
+    VEC *left;             /* what a strip hands from column to column */
     VEC *points;           /* static kernel at points of a strip */
     VEC *fine, *coarse;    /* rows of h at strips of a block, and at blocks */
     VEC *values, *weights; /* of a strip: K, and derivatives of the static kernel */

@@ -77,7 +77,7 @@ static void AS_T(rows_of_lanes)(const PDE_JOB *job, const REAL *x, i64 band, VEC
 }
 
 typedef struct {
-    VEC *x, *y, *p, *points, *bottom;
+    VEC *x, *y, *p, *points, *bottom, *left;
     IVEC *active;
     REAL *reversed;
 } AS_T(band_scratch);
@@ -90,6 +90,7 @@ static void AS_T(lay_out_band)(const PDE_JOB *job, SIG_ARENA *arena, AS_T(band_s
     s->p = AS_T(take)(arena, job->rows * AS_PDE_COLUMNS);
     s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
     s->bottom = AS_T(take)(arena, AS_LAG * job->width);
+    s->left = AS_T(take)(arena, AS_T(left_size)(job, AS_PDE_ROWS));
     s->active = (IVEC *)AS_T(take)(arena, job->degree ? job->rows * AS_PDE_COLUMNS : 0);
     const i64 reversed = AS_LAG * d * AS_T(describe_columns)(job, NULL).stride;
     s->reversed = (REAL *)AS_T(take)(arena, as_ceil_div(reversed, AS_LANES));
@@ -132,7 +133,7 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
 {
     const i64 d = job->channels, fine = as_least(AS_PDE_ROWS, (i64)1 << job->order1);
     const i64 steps = AS_T(band_steps)(job), behind = AS_LAG * (AS_LANES - 1), w = job->width;
-    VEC left[AS_LEFT];
+    VEC *left = s->left;
     AS_T(start_left)(job, job->rows * fine, left);
     AS_T(start_row)(job, AS_LAG, s->bottom);
     for (i64 t = 0; t < steps; t += AS_PDE_COLUMNS) {
@@ -147,6 +148,8 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
         AS_T(sweep_any)(job, s->p, AS_PDE_COLUMNS, left, NULL, NULL, NULL, &seam, job->rows, fine);
         __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
     }
+    if (job->depth)
+        return AS_T(exp2_or_zero)(left[job->depth * job->rows * fine - 1])[AS_LANES - 1];
     if (!job->degree)
         return left[job->rows * fine][AS_LANES - 1];
     /* rows behind the last one pass A on, so that the last lane has it, but not B */

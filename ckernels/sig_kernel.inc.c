@@ -50,18 +50,33 @@ static i64 AS_T(strip_count)(const PDE_JOB *job)
                           : job->steps1 / job->rows + job->steps1 % job->rows;
 }
 
-/* What is on the left of the first column, and above the first row, for `columns` coarse ones. */
+/* VECs that a strip of `height` refined rows hands from column to column. */
+static i64 AS_T(left_size)(const PDE_JOB *job, i64 height)
+{
+    if (job->degree)
+        return job->rows * job->width;
+    return job->depth ? job->depth * height + (job->depth - 1) * (height + 1) : height + 1;
+}
+
+/* What is on the left of the first column. */
 static void AS_T(start_left)(const PDE_JOB *job, i64 height, VEC *left)
 {
-    const i64 size = job->degree ? job->rows * job->width : height + 1;
-    for (i64 i = 0; i < size; ++i)
-        left[i] = AS_T(all_lanes)(!job->degree || i % job->width == 0);
+    for (i64 i = 0; i < AS_T(left_size)(job, height); ++i)
+        left[i] = AS_T(all_lanes)(job->degree ? i % job->width == 0 : i >= job->depth * height);
+}
+
+/* Number i of the row above the first one. */
+static REAL AS_T(first_row)(const PDE_JOB *job, i64 i)
+{
+    if (job->degree)
+        return i % job->width == 0;
+    return job->depth && i % AS_T(branched_width)(job->depth) >= job->depth;
 }
 
 static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
 {
     for (i64 i = 0; i < columns * job->width; ++i)
-        row[i] = AS_T(all_lanes)(job->degree && i % job->width == 0);
+        row[i] = AS_T(all_lanes)(AS_T(first_row)(job, i));
 }
 
 static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left,
@@ -70,6 +85,8 @@ static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *le
 {
     if (job->degree)
         AS_T(sweep_cells_of)(job, p, count, left, above, below, values, seam, rows);
+    else if (job->depth)
+        AS_T(sweep_branched_strip)(job, p, count, left, above, below, values, seam, rows, fine);
     else
         AS_T(sweep_strip)(p, count, job->width, left, above, below, values, seam, rows, fine);
 }
@@ -84,11 +101,11 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
     const AS_T(strip) strip = AS_T(strip_at)(job, number);
     const i64 height = strip.rows * strip.fine, w = job->width;
     AS_T(start_left)(job, height, left);
-    if (values && !job->degree) {
-        memcpy(values, left, sizeof(VEC) * (size_t)(height + 1));
-        values += height + 1;
-    }
-    const i64 kept = job->degree ? 2 * strip.rows * w : w * (height + 1);
+    const i64 nodes = job->levels * (height + 1); /* values of a refined column */
+    if (values && !job->degree)
+        for (i64 i = 0; i < nodes; ++i)
+            *values++ = AS_T(all_lanes)(1);
+    const i64 kept = job->degree ? 2 * strip.rows * w : nodes << job->order2;
     const VEC *x = s->x + strip.first * job->channels;
     VEC *weights = values && job->of_points && job->dx ? s->weights : NULL;
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
@@ -99,6 +116,8 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         AS_T(sweep_any)(job, p, end - t, left, above + t * w, below ? below + t * w : NULL,
                         values ? values + t * kept : NULL, NULL, strip.rows, strip.fine);
     }
+    if (job->depth)
+        return AS_T(exp2_or_zero)(left[job->depth * height - 1]);
     if (!job->degree)
         return left[height];
     if (!below)
@@ -110,6 +129,9 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
     return sum * (REAL)0.5;
 }
 
+/* Columns of the grid but the first one. */
+static i64 AS_T(grid_columns)(const PDE_JOB *job) { return job->steps2 << job->order2; }
+
 static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH *s)
 {
     const i64 n = job->steps2 * job->width, strips = AS_T(strip_count)(job);
@@ -117,26 +139,25 @@ static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH 
     s->x = AS_T(take)(arena, job->size1);
     s->y = AS_T(take)(arena, job->size2);
     s->row = AS_T(take)(arena, n);
+    s->left = AS_T(take)(arena, AS_T(left_size)(job, AS_PDE_ROWS));
     s->p = AS_T(take)(arena, job->rows * (keep ? job->steps2 : AS_PDE_COLUMNS));
     s->points = AS_T(take)(arena, job->of_points ? (AS_PDE_COLUMNS + 1) * (job->rows + 1) : 0);
     if (!keep)
         return;
-    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (n + 1) * (AS_PDE_ROWS + 1));
+    const i64 columns = AS_T(grid_columns)(job), nodes = job->levels * (AS_PDE_ROWS + 1);
+    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (columns + 1) * nodes);
     if (!back)
         return;
     s->fine = AS_T(take)(arena, (as_least(job->together, strips) - 1) * n);
     s->coarse = AS_T(take)(arena, as_ceil_div(strips, job->together) * n);
     s->weights = AS_T(take)(arena, job->of_points ? (job->steps2 + 1) * (job->rows + 1) : 0);
     s->adjoint = AS_T(take)(arena, n + 1);
-    s->seeds = AS_T(take)(arena, job->grid ? n * AS_PDE_ROWS : 0);
+    s->seeds = AS_T(take)(arena, job->grid ? columns * AS_PDE_ROWS : 0);
     s->dx = AS_T(take)(arena, job->size1);
     s->dy = AS_T(take)(arena, job->size2);
 }
 
 /* ---- Grids --------------------------------------------------------------------------------- */
-
-/* Columns of the grid but the first one, and its size. */
-static i64 AS_T(grid_columns)(const PDE_JOB *job) { return job->steps2 << job->order2; }
 
 static i64 AS_T(grid_size)(const PDE_JOB *job)
 {
@@ -156,7 +177,7 @@ static VEC AS_T(node)(const PDE_JOB *job, const VEC *values, const VEC *row, con
 {
     const i64 w = job->width;
     if (!job->degree)
-        return values[(t + 1) * (rows + 1) + r + 1];
+        return values[((t + 2) * job->levels - 1) * (rows + 1) + r + 1];
     const VEC *a = r + 1 < rows ? values + (t * rows + r + 1) * 2 * w : row + t * w;
     const VEC *b = t + 1 < job->steps2 ? values + ((t + 1) * rows + r) * 2 * w + w : left + r * w;
     VEC sum = {0};
@@ -258,7 +279,7 @@ static void AS_T(kernel_worker)(void *argument)
         AS_T(lanes_of_unit)(job, unit, &lanes);
         AS_T(load_paths)(job, &lanes, &s);
         AS_T(start_row)(job, job->steps2, s.row);
-        VEC left[AS_LEFT], result = AS_T(all_lanes)(1);
+        VEC *left = s.left, result = AS_T(all_lanes)(1);
         for (i64 strip = 0; strip < strips && !as_cancelled(job->control); ++strip) {
             result =
                 AS_T(run_strip)(job, &s, strip, s.row, s.row, left, job->grid ? s.values : NULL);
@@ -405,11 +426,11 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
     if (job->degree) {
         for (i64 k = 0; k < job->width; ++k)
             s->adjoint[n - job->width + k] = corner[k] = grad * (job->inverse[k] / 2);
-    } else
+    } else if (!job->depth)
         s->adjoint[n] = grad;
     AS_T(start_row)(job, job->steps2, s->coarse);
     const i64 blocks = as_ceil_div(strips, job->together);
-    VEC left[AS_LEFT];
+    VEC *left = s->left;
     for (i64 block = 0; block < blocks - 1; ++block) {
         VEC *above = s->coarse + block * n, *next = above + n;
         for (i64 i = 0; i < job->together; ++i, above = next) {
@@ -426,13 +447,20 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
                             s->fine + i * n, left, NULL);
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
             const AS_T(strip) strip = AS_T(strip_at)(job, first + i);
-            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left,
-                            s->values);
+            const VEC value = AS_T(run_strip)(
+                job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left, s->values);
             const VEC *seeds = job->grid ? s->seeds : NULL;
             if (seeds)
                 AS_T(load_seeds)(job, lanes, first + i, s->seeds);
-            if (job->degree) {
-                memset(left, 0, sizeof(left));
+            if (job->depth) {
+                memset(left, 0,
+                       sizeof(VEC) * (size_t)AS_T(left_size)(job, strip.rows * strip.fine));
+                if (first + i == strips - 1 && !job->grid)
+                    s->adjoint[AS_T(grid_columns)(job) * job->depth - 1] = grad * value;
+                AS_T(sweep_branched_strip_back)(job, s->p, job->steps2, s->values, s->adjoint, left,
+                                                seeds, strip.rows, strip.fine);
+            } else if (job->degree) {
+                memset(left, 0, sizeof(VEC) * (size_t)AS_T(left_size)(job, 0));
                 if (first + i == strips - 1)
                     memcpy(left + (strip.rows - 1) * job->width, corner,
                            sizeof(VEC) * (size_t)job->width);
@@ -570,7 +598,7 @@ static PDE_JOB AS_T(describe_pde)(const REAL *x, const REAL *y, i64 groups, i64 
     job.pairs_per_group = symmetric ? count1 * (count1 + 1) / 2 : count1 * count2;
     job.pairs = groups * job.pairs_per_group;
     job.units = as_ceil_div(job.pairs, AS_LANES);
-    job.split = job.rows = job.width = 1;
+    job.split = job.rows = job.width = job.levels = 1;
     job.scale = 1;
     job.control = control;
     return job;
@@ -599,6 +627,16 @@ static void AS_T(use_differences)(PDE_JOB *job, i64 order1, i64 order2)
     for (i64 i = 0; i < order1 + order2; ++i)
         scale *= 0.5;
     job->scale = (REAL)(job->kind == AS_LINEAR ? scale * job->p0 : scale);
+}
+
+/* Depth 0 is depth 1 without increments. */
+static void AS_T(use_branched)(PDE_JOB *job, i64 depth, i64 order1, i64 order2)
+{
+    AS_T(use_differences)(job, order1, order2);
+    job->scale *= depth ? (REAL)(0.5 / AS_LN2) : 0;
+    job->depth = as_most(depth, 1);
+    job->levels = job->depth - !job->grid;
+    job->width *= AS_T(branched_width)(job->depth);
 }
 
 static void AS_T(use_polynomials)(PDE_JOB *job, i64 degree, i64 fold)
@@ -645,8 +683,9 @@ static int AS_T(run_bands)(PDE_JOB *job, int threads)
     job->rows_of_h = calloc((size_t)(job->pairs * AS_T(band_row)(job)), sizeof(REAL));
     job->progress = calloc((size_t)units, sizeof(i64));
     job->failed = !job->rows_of_h || !job->progress;
-    for (i64 i = 0; job->degree && !job->failed && i < job->pairs * AS_T(band_row)(job); ++i)
-        job->rows_of_h[i] = i % job->width == 0;
+    const int ones = job->degree || job->depth;
+    for (i64 i = 0; ones && !job->failed && i < job->pairs * AS_T(band_row)(job); ++i)
+        job->rows_of_h[i] = AS_T(first_row)(job, i);
     if (!job->failed) {
         const double work = (double)units * (double)(AS_T(band_steps)(job) * job->width);
         const i64 team = work * 8 * AS_PDE_ROWS < AS_SMALL_WORK ? 1 : as_least(threads, units);
@@ -704,49 +743,52 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
     return AS_T(pde_status)(job);
 }
 
-/* Entries of a scheme: `first` and `second` are what it is chosen by. */
-#define AS_PDE_ENTRIES(NAME, USE)                                                                  \
+/* Entries of a scheme, which USE chooses by the numbers that are declared last. */
+#define AS_PDE_ENTRIES(NAME, USE, ...)                                                             \
     int AS_ENTRY_NAME(NAME)(const REAL *path1, const REAL *path2, REAL *out, i64 groups,           \
                             i64 count1, i64 count2, i64 length1, i64 length2, i64 channels,        \
-                            i64 first, i64 second, i64 kind, double p0, double p1, double p2,      \
-                            i64 symmetric, i64 grid, int threads, i64 *control)                    \
+                            __VA_ARGS__, i64 kind, double p0, double p1, double p2, i64 symmetric, \
+                            i64 grid, int threads, i64 *control)                                   \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
                                          channels, kind, p0, p1, p2, symmetric, grid, control);    \
-        AS_T(USE)(&job, first, second);                                                            \
+        USE;                                                                                       \
         return AS_T(run_kernels)(&job, out, threads);                                              \
     }                                                                                              \
     int AS_ENTRY_NAME(NAME##_increments)(const REAL *increments, REAL *out, i64 pairs, i64 steps1, \
-                                         i64 steps2, i64 first, i64 second, i64 grid, int threads, \
+                                         i64 steps2, __VA_ARGS__, i64 grid, int threads,           \
                                          i64 *control)                                             \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_given)(increments, pairs, steps1, steps2, grid, control);      \
-        AS_T(USE)(&job, first, second);                                                            \
+        USE;                                                                                       \
         return AS_T(run_kernels)(&job, out, threads);                                              \
     }
-#define AS_PDE_VJP_ENTRIES(NAME, USE)                                                              \
-    int AS_ENTRY_NAME(NAME##_vjp)(const REAL *grad, const REAL *path1, const REAL *path2,          \
-                                  REAL *dx, REAL *dy, i64 groups, i64 count1, i64 count2,          \
-                                  i64 length1, i64 length2, i64 channels, i64 first, i64 second,   \
-                                  i64 kind, double p0, double p1, double p2, i64 symmetric,        \
-                                  i64 grid, int threads, i64 *control)                             \
+#define AS_PDE_VJP_ENTRIES(NAME, USE, ...)                                                         \
+    int AS_ENTRY_NAME(NAME##_vjp)(                                                                 \
+        const REAL *grad, const REAL *path1, const REAL *path2, REAL *dx, REAL *dy, i64 groups,    \
+        i64 count1, i64 count2, i64 length1, i64 length2, i64 channels, __VA_ARGS__, i64 kind,     \
+        double p0, double p1, double p2, i64 symmetric, i64 grid, int threads, i64 *control)       \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_pde)(path1, path2, groups, count1, count2, length1, length2,   \
                                          channels, kind, p0, p1, p2, symmetric, grid, control);    \
-        AS_T(USE)(&job, first, second);                                                            \
+        USE;                                                                                       \
         return AS_T(run_gradients)(&job, groups, grad, dx, dy, threads);                           \
     }                                                                                              \
     int AS_ENTRY_NAME(NAME##_increments_vjp)(const REAL *grad, const REAL *increments, REAL *out,  \
-                                             i64 pairs, i64 steps1, i64 steps2, i64 first,         \
-                                             i64 second, i64 grid, int threads, i64 *control)      \
+                                             i64 pairs, i64 steps1, i64 steps2, __VA_ARGS__,       \
+                                             i64 grid, int threads, i64 *control)                  \
     {                                                                                              \
         PDE_JOB job = AS_T(describe_given)(increments, pairs, steps1, steps2, grid, control);      \
-        AS_T(USE)(&job, first, second);                                                            \
+        USE;                                                                                       \
         return AS_T(run_gradients)(&job, pairs, grad, out, out, threads);                          \
     }
-AS_PDE_ENTRIES(sig_kernel, use_differences)
-AS_PDE_ENTRIES(sig_kernel_polynomial, use_polynomials)
-AS_PDE_VJP_ENTRIES(sig_kernel, use_differences)
-AS_PDE_VJP_ENTRIES(sig_kernel_polynomial, use_polynomials)
+#define AS_PDE_SCHEME(NAME, USE, ...)                                                              \
+    AS_PDE_ENTRIES(NAME, USE, __VA_ARGS__)                                                         \
+    AS_PDE_VJP_ENTRIES(NAME, USE, __VA_ARGS__)
+AS_PDE_SCHEME(sig_kernel, AS_T(use_differences)(&job, order1, order2), i64 order1, i64 order2)
+AS_PDE_SCHEME(sig_kernel_polynomial, AS_T(use_polynomials)(&job, order, fold), i64 order, i64 fold)
+AS_PDE_SCHEME(branched_sig_kernel, AS_T(use_branched)(&job, depth, order1, order2), i64 depth,
+              i64 order1, i64 order2)
 #undef AS_PDE_ENTRIES
 #undef AS_PDE_VJP_ENTRIES
+#undef AS_PDE_SCHEME

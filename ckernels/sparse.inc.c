@@ -5,7 +5,8 @@
  *
  * Tables have, in 64-bit integers, where the entries of each row start and the end of the last
  * ones, the columns of all entries, or their i and then their j, and the entries. left[b][-1] is
- * `s` and right[b][-1] is `t`.
+ * `s` and right[b][-1] is `t`; all others of right[b] are multiplied by `scale`. Of left[b] only
+ * the first `reach` are used.
  */
 
 #ifndef ARRAYSIG_SPARSE_LIMITS
@@ -18,7 +19,8 @@ typedef struct {
     ROWS_JOB rows;
     const REAL *left, *right; /* a matrix has no right factor */
     REAL *out;
-    i64 length, left_row, right_row, s, t;
+    i64 length, left_row, right_row, reach, s, t;
+    REAL scale;
     const i64 *table;
 } AS_T(sparse_job);
 
@@ -30,7 +32,7 @@ static int AS_T(run_sparse)(AS_T(sparse_job) * job, i64 batch, i64 table, int th
     job->table = (const i64 *)table;
     job->rows.batch = batch;
     job->rows.control = control;
-    job->rows.room = AS_SPARSE_STORED + job->left_row + job->right_row + 2;
+    job->rows.room = AS_SPARSE_STORED + job->reach + job->right_row + 2;
     const double work = (double)(job->table[job->length] + job->length);
     return AS_T(run_rows)(&job->rows, work, as_ceil_div(job->length, AS_SPARSE_ROWS), threads);
 }
@@ -43,13 +45,14 @@ int AS_ENTRY_NAME(sparse)(const REAL *in, REAL *out, i64 batch, i64 rows, i64 co
            .left = in,
            .out = out,
            .length = rows,
-           .left_row = columns};
+           .left_row = columns,
+           .reach = columns};
     return AS_T(run_sparse)(&job, batch, table, threads, control);
 }
 
 int AS_ENTRY_NAME(bilinear)(const REAL *left, const REAL *right, REAL *out, i64 batch, i64 rows,
-                            i64 first, i64 second, i64 table, i64 s, i64 t, int threads,
-                            i64 *control)
+                            i64 first, i64 second, i64 reach, i64 table, i64 s, i64 t, double scale,
+                            int threads, i64 *control)
 {
     AS_T(sparse_job)
     job = {.rows = {.lanes = AS_T(bilinear_lanes), .row = AS_T(bilinear_rows)},
@@ -59,7 +62,9 @@ int AS_ENTRY_NAME(bilinear)(const REAL *left, const REAL *right, REAL *out, i64 
            .length = rows,
            .left_row = first,
            .right_row = second,
+           .reach = reach,
            .s = s,
-           .t = t};
+           .t = t,
+           .scale = (REAL)scale};
     return AS_T(run_sparse)(&job, batch, table, threads, control);
 }

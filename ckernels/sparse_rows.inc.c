@@ -34,10 +34,12 @@ static void NAMED(sparse)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, 
 static void NAMED(bilinear)(const ROWS_JOB *rows, i64 first, i64 count, i64 part, NUMBER *room)
 {
     const AS_T(sparse_job) *job = (const AS_T(sparse_job) *)rows;
-    NUMBER *x = room + AS_SPARSE_STORED + 1, *y = x + job->left_row + 1;
+    NUMBER *x = room + AS_SPARSE_STORED + 1, *y = x + job->reach + 1;
     x[-1] = (NUMBER){0} + (REAL)job->s;
     y[-1] = (NUMBER){0} + (REAL)job->t;
-    LOAD(job->left, job->left_row, first, count, job->left_row, x);
+    LOAD(job->left, job->left_row, first, count, job->reach, x);
     LOAD(job->right, job->right_row, first, count, job->right_row, y);
+    for (i64 i = 0; i < job->right_row; ++i)
+        y[i] *= job->scale;
     NAMED(sums)(job, first, count, part, x, y, room);
 }

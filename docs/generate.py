@@ -51,6 +51,12 @@ GROUPS = {
         "sig_kernel_gram",
         "sig_kernel_gram_backprop",
     ],
+    "Branched signature kernels": [
+        "branched_sig_kernel",
+        "branched_sig_kernel_backprop",
+        "branched_sig_kernel_gram",
+        "branched_sig_kernel_gram_backprop",
+    ],
     "Metrics": ["sig_score", "expected_sig_score", "sig_mmd"],
     "Static kernels": [
         "StaticKernel",

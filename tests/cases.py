@@ -620,14 +620,19 @@ def _linear_log(dimension: int, degree: int, method: int, scalar_term: bool) -> 
 def _kernel(
     dimension: int, scheme: dict[str, Any], static: str, *parameters: float, **flags: Any
 ) -> list[Case]:
-    """`scheme` has a pair of dyadic orders, or the order and fold of polynomial cells."""
+    """`scheme` has a pair of dyadic orders, or the order and fold of polynomial cells.
+
+    With the depth of trees it is of branched kernels.
+    """
+    name = "branched_sig_kernel" if "depth" in scheme else "sig_kernel"
+    forward, back = getattr(arraysig, name), getattr(arraysig, f"{name}_backprop")
     static_kernel = getattr(arraysig, static)(*parameters)
     options = {**scheme, "static_kernel": static_kernel, **flags}
     grid = flags.pop("return_grid", False)
 
     # The battery wants rows: of one number, or of all nodes.
     def call(x: Any, y: Any, **kw: Any) -> Any:
-        kernel = arraysig.sig_kernel(x, y, **options, **kw)
+        kernel = forward(x, y, **options, **kw)
         return kernel.reshape(*x.shape[:-2], math.prod(kernel.shape[x.ndim - 2 :]))
 
     def nodes(length: int) -> Shape:
@@ -647,6 +652,8 @@ def _kernel(
         if "order" in scheme:
             numbers = scheme["order"], scheme["fold"]
             value = reference.polynomial_kernel(x, y, *numbers, kernel, grid, **flags)
+        elif "depth" in scheme:
+            value = reference.branched_kernel(x, y, *scheme.values(), kernel, grid, **flags)
         else:
             value = reference.signature_kernel(x, y, scheme["dyadic_order"], kernel, grid, **flags)
         return np.asarray(value).reshape(-1)
@@ -654,7 +661,7 @@ def _kernel(
     def backprop(side: int, derivs: Any, x: Any, y: Any, **kw: Any) -> Any:
         wanted = {"left_deriv": side == 0, "right_deriv": side == 1}
         paths = derivs.reshape((*x.shape[:-2], *nodes(x.shape[-2]))), x, y
-        return arraysig.sig_kernel_backprop(*paths, **options, **wanted, **kw)[side]
+        return back(*paths, **options, **wanted, **kw)[side]
 
     def gradient(side: int, derivs: np.ndarray, *paths: np.ndarray) -> np.ndarray:
         def kernel(path: np.ndarray) -> np.ndarray:
@@ -667,7 +674,7 @@ def _kernel(
     id_ += "".join(f",{flag}" for flag in flags) + ",grid" * grid
     return [
         Case(
-            f"sig_kernel[{id_}]",
+            f"{name}[{id_}]",
             call,
             shapes,
             expected,
@@ -676,7 +683,7 @@ def _kernel(
             tolerance=200.0,
         ),
         Case(
-            f"sig_kernel[{id_},second]",
+            f"{name}[{id_},second]",
             lambda y, x, **kw: call(x, y, **kw),
             lambda batch, length: shapes(batch, length)[::-1],
             lambda y, x: expected(x, y),
@@ -686,7 +693,7 @@ def _kernel(
         ),
         *[
             Case(
-                f"sig_kernel_backprop[{id_},{which}]",
+                f"{name}_backprop[{id_},{which}]",
                 lambda derivs, x, y, side=side, **kw: backprop(side, derivs, x, y, **kw),
                 lambda batch, length: (
                     (*batch, math.prod(nodes(length))),
@@ -1123,6 +1130,10 @@ CASES: list[Case] = [
         _kernel(3, {"order": 5, "fold": 1}, "Matern52Kernel", 2.0),
         _kernel(2, {"dyadic_order": (1, 0)}, "RBFKernel", 2.0, lead_lag=True, return_grid=True),
         _kernel(2, {"order": 4, "fold": 2}, "ScaledLinearKernel", 0.3, return_grid=True),
+        _kernel(2, {"depth": 2, "dyadic_order": (0, 0)}, "ScaledLinearKernel", 0.3),
+        _kernel(1, {"depth": 3, "dyadic_order": (1, 2)}, "ScaledLinearKernel", 0.15, time_aug=True),
+        _kernel(2, {"depth": 1, "dyadic_order": (3, 0)}, "Matern32Kernel", 2.0, lead_lag=True),
+        _kernel(3, {"depth": 2, "dyadic_order": (1, 0)}, "RBFKernel", 2.0, return_grid=True),
         _log(2, 3, 1),
         _log(2, 3, 0),
         _log(5, 3, 2),

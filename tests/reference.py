@@ -267,6 +267,35 @@ def _distance(x: np.ndarray, y: np.ndarray) -> Any:
     return ((x - y) @ (x - y)) ** 0.5
 
 
+def kernel_increments(
+    path1: np.ndarray, path2: np.ndarray, orders: tuple[int, int], static_kernel: Any, **flags: Any
+) -> np.ndarray:
+    """Those of a static kernel along two paths (length, dimension), refined."""
+    x, y = augment(path1, **flags), augment(path2, **flags)
+    values = np.array([[static_kernel(a, b) for b in y] for a in x])
+    increments = np.diff(np.diff(values, axis=0), axis=1) / 2 ** sum(orders)
+    return increments.repeat(2 ** orders[0], axis=0).repeat(2 ** orders[1], axis=1)
+
+
+def branched_kernel(
+    path1: np.ndarray,
+    path2: np.ndarray,
+    depth: int,
+    orders: tuple[int, int] = (0, 0),
+    static_kernel: Any = STATIC_KERNELS["LinearKernel"],
+    grid: bool = False,
+    **flags: Any,
+) -> np.ndarray:
+    """The branched kernel of two paths (length, dimension), depth by depth on the whole grid."""
+    increments = kernel_increments(path1, path2, orders, static_kernel, **flags)
+    k = np.ones(np.add(increments.shape, 1), dtype=increments.dtype)
+    for _ in range(depth):
+        means = (k[1:, 1:] + k[1:, :-1] + k[:-1, 1:] + k[:-1, :-1]) / 4
+        integrals = (increments * means).cumsum(0).cumsum(1)
+        k = np.exp(np.pad(integrals, ((1, 0), (1, 0))))
+    return k if grid else k[-1, -1]
+
+
 def signature_kernel(
     path1: np.ndarray,
     path2: np.ndarray,
@@ -276,10 +305,7 @@ def signature_kernel(
     **flags: Any,
 ) -> np.ndarray:
     """The Goursat problem of two paths (length, dimension) by finite differences, node by node."""
-    x, y = augment(path1, **flags), augment(path2, **flags)
-    values = np.array([[static_kernel(a, b) for b in y] for a in x])
-    increments = np.diff(np.diff(values, axis=0), axis=1) / 2 ** sum(orders)
-    increments = increments.repeat(2 ** orders[0], axis=0).repeat(2 ** orders[1], axis=1)
+    increments = kernel_increments(path1, path2, orders, static_kernel, **flags)
     k = np.ones(np.add(increments.shape, 1), dtype=increments.dtype)
     for (i, j), p in np.ndenumerate(increments):
         k[i + 1, j + 1] = (k[i + 1, j] + k[i, j + 1]) * (1 + p / 2 + p * p / 12)

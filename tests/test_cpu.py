@@ -136,6 +136,8 @@ LONG = """
         "arraysig.sig_kernel_gram(path, path, 0, n_jobs=2)",
         "arraysig.sig_kernel(path[0], path[0], 2, n_jobs=2)",
         "arraysig.sig_kernel_gram_backprop(np.ones((64, 64), 'f'), *[path[:, :20000]] * 2, 0)",
+        "arraysig.branched_sig_kernel(path, path, 3, 0, n_jobs=2)",
+        "arraysig.branched_sig_kernel_backprop(np.ones(64, 'f'), *[path[:, :20000]] * 2, 2, 0)",
     ],
 )
 def test_ctrl_c_stops_a_long_call(call: str) -> None:

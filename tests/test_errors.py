@@ -20,10 +20,15 @@ LOG = np.ones(3)
 PLANE_LOG = np.ones(7)
 PATHS = {"path1": np.ones((2, 4, 2)), "path2": np.ones((2, 3, 2)), "dyadic_order": 1}
 SAMPLES = dict(zip(("sample1", "sample2", "dyadic_order"), PATHS.values(), strict=True))
+DEEP = {**PATHS, "depth": 2}
 SIZE = {"dimension": 2, "degree": 2}
 
 #: Good arguments of every function; each is replaced by bad ones below.
 GOOD: dict[str, dict[str, Any]] = {
+    "branched_sig_kernel": DEEP,
+    "branched_sig_kernel_backprop": {"derivs": np.ones(2), **DEEP},
+    "branched_sig_kernel_gram": DEEP,
+    "branched_sig_kernel_gram_backprop": {"derivs": np.ones((2, 2)), **DEEP},
     "clear_cache": {},
     "expected_sig_score": SAMPLES,
     "extract_sig_coef": {"sig": SIG, "words": [(0, 1)], "dimension": 2},
@@ -482,10 +487,24 @@ def test_max_batch(name: str, bad: Any, error: type[Exception]) -> None:
         call(name, max_batch=bad)
 
 
-@pytest.mark.parametrize("name", ["sig_kernel", "sig_kernel_gram"])
-def test_what_kernels_return(name: str) -> None:
+@pytest.mark.parametrize("name", having("normalize"))
+def test_normalized_grids(name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: `normalize` must be False with `return_grid`"):
         call(name, return_grid=True, normalize=True)
+
+
+@pytest.mark.parametrize("name", having("depth"))
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(-1, ValueError), (2**20 + 1, ValueError), (1.0, TypeError), (None, TypeError)],
+)
+def test_depth(name: str, bad: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}: `depth` must be .*{bad}"):
+        call(name, depth=bad)
+
+
+@pytest.mark.parametrize("name", ["sig_kernel", "sig_kernel_gram"])
+def test_what_kernels_return(name: str) -> None:
     with pytest.raises(
         ValueError,
         match=f"^{name}: `return_error` must be False for method 'finite_difference', got True",
@@ -495,15 +514,24 @@ def test_what_kernels_return(name: str) -> None:
 
 def test_grids_that_do_not_fit() -> None:
     good = np.ones((2, 7, 5))  # of order 1
+    pairs = np.ones((2, 2, 7, 5))
     for name, grid in (
         ("sig_kernel_backprop", good),
-        ("sig_kernel_gram_backprop", np.ones((2, 2, 7, 5))),
+        ("sig_kernel_gram_backprop", pairs),
+        ("branched_sig_kernel_backprop", good),
+        ("branched_sig_kernel_gram_backprop", pairs),
     ):
-        call(name, k_grid=grid)
-        with pytest.raises(ValueError, match=rf"^{name}: `k_grid` must have shape \(2, .*7, 5\)"):
-            call(name, k_grid=grid[..., :2])
+        deep = name.startswith("branched")
+        stored = np.stack([grid] * 3, -3) if deep else grid
+        given = "k_stack" if deep else "k_grid"
+        call(name, **{given: stored})
+        axes = "3, 7, 5" if deep else "7, 5"
+        with pytest.raises(
+            ValueError, match=rf"^{name}: `{given}` must have shape \(2, .*{axes}\)"
+        ):
+            call(name, **{given: stored[..., :2]})
         with pytest.raises(ValueError, match=f"^{name}: arrays must have one dtype"):
-            call(name, k_grid=grid.astype("float32"))
+            call(name, **{given: stored.astype("float32")})
         with pytest.raises(ValueError, match=rf"^{name}: `derivs` must have shape \(2, .*7, 5\)"):
             call(name, return_grid=True)
         call(name, return_grid=True, derivs=grid)
@@ -539,6 +567,8 @@ def test_paths_of_kernels_that_do_not_fit(xp: Backend) -> None:
     one, two = xp.array(np.ones((2, 4, 2))), xp.array(np.ones((3, 4, 2)))
     with pytest.raises(ValueError, match=r"^sig_kernel: `path2` must have leading axes \(2,\)"):
         arraysig.sig_kernel(one, two, 0)
+    with pytest.raises(ValueError, match=r"^branched_sig_kernel: `path2` must have leading axes"):
+        arraysig.branched_sig_kernel(one, two, 2, 0)
     assert arraysig.sig_kernel_gram(one, two, 0).shape == (2, 3)
     for function in (arraysig.sig_kernel, arraysig.sig_kernel_gram):
         name = function.__name__
@@ -591,7 +621,7 @@ def test_samples_that_do_not_fit(xp: Backend, name: str) -> None:
             call(name, **dict(zip((one, two), pair, strict=True)), dyadic_order=30)
 
 
-SOLVED = having("dyadic_order")
+SOLVED = having("tol")
 
 
 @pytest.mark.parametrize("name", SOLVED)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from arraysig._ops import kernels_cuda
-from arraysig._ops.kernels import Rows, differences, polynomial
+from arraysig._ops.kernels import Rows, branched, differences, polynomial
 
 from . import reference
 from .emulator import emulated, sanitizer_environment
@@ -55,7 +55,7 @@ def _clamped(x: Any, y: Any) -> Any:
 
 
 class Case(NamedTuple):
-    """A call."""
+    """A call; with a depth, of branched kernels."""
 
     length1: int
     length2: int
@@ -66,18 +66,33 @@ class Case(NamedTuple):
     counts: tuple[int, int] = (1, 1)
     symmetric: bool = False
     grid: bool = False
+    depth: int | None = None
+
+    @property
+    def rows(self) -> Rows:
+        return differences if self.depth is None else branched
 
     @property
     def attrs(self) -> tuple[Any, ...]:
-        return (*self.orders, self.kind, *STATIC[self.kind][0], self.symmetric, self.grid, 1)
+        depth = () if self.depth is None else (self.depth,)
+        return (
+            *depth,
+            *self.orders,
+            self.kind,
+            *STATIC[self.kind][0],
+            self.symmetric,
+            self.grid,
+            1,
+        )
 
     def arrays(
         self, rng: np.random.Generator, nodes: tuple[int, ...] = ()
     ) -> tuple[np.ndarray, ...]:
         """Derivatives and two sets of paths of variation around 2, exact in float32."""
         sizes = zip(self.counts, (self.length1, self.length2), strict=True)
+        size = 1.5 if self.depth is None else 0.5  # exponentials of exponentials
         paths = [
-            1.5
+            size
             * rng.normal(size=(*self.groups, count, length, self.channels))
             / (length * self.channels) ** 0.5
             for count, length in sizes
@@ -88,11 +103,12 @@ class Case(NamedTuple):
 
 
 def _wanted(case: Case, path1: np.ndarray, path2: np.ndarray, function: Any = None) -> np.ndarray:
+    definition, numbers = reference.signature_kernel, (case.orders,)
+    if case.depth is not None:
+        definition, numbers = reference.branched_kernel, (case.depth, case.orders)
     function = function or STATIC[case.kind][1]
     values = [
-        reference.signature_kernel(
-            path1[(*group, i)], path2[(*group, j)], case.orders, function, case.grid
-        )
+        definition(path1[(*group, i)], path2[(*group, j)], *numbers, function, case.grid)
         for *group, i, j in np.ndindex(*case.groups, *case.counts)
     ]
     return np.reshape(values, (*case.groups, *case.counts, *values[0].shape))
@@ -128,8 +144,8 @@ def check(
         eps = np.finfo(dtype).eps
         ins = [a.astype(dtype) for a in (grad, path1, path2)]
         with emulated(**on):
-            got = sig_kernel(*ins[1:], *case.attrs)
-            grads = sig_kernel_vjp(*ins, *case.attrs)
+            got = case.rows.kernel(*ins[1:], *case.attrs)
+            grads = case.rows.vjp(*ins, *case.attrs)
         assert got.dtype == grads[0].dtype == grads[1].dtype == dtype
         assert grads[0].shape == path1.shape
         assert grads[1].shape == path2.shape
@@ -167,10 +183,12 @@ def check_increments(
     rows: Rows = differences,
     wanted_of: Callable[[Any, np.ndarray], Any] = _wanted_of_increments,
     nodes: tuple[int, ...] | None = None,
+    depth: tuple[int, ...] = (),
     **on: Any,
 ) -> None:
     """Compare ops of increments, and gradients along random directions, with the definition."""
     shape = *case.pairs, case.steps1, case.steps2
+    numbers = *depth, *case.orders
     nodes = nodes or _nodes(case.orders, case.steps1, case.steps2)
     grad = rng.normal(size=(*case.pairs, *(nodes if case.grid else ()))).astype("float32")
     increments = (rng.normal(size=shape) / (shape[-1] * shape[-2]) ** 0.5).astype("float32")
@@ -182,9 +200,9 @@ def check_increments(
     for dtype in dtypes:
         eps = np.finfo(dtype).eps
         with emulated(**on):
-            got = rows.of_increments(increments.astype(dtype), *case.orders, case.grid, 1)
+            got = rows.of_increments(increments.astype(dtype), *numbers, case.grid, 1)
             ins = grad.astype(dtype), increments.astype(dtype)
-            gradient = rows.of_increments_vjp(*ins, *case.orders, case.grid, 1)
+            gradient = rows.of_increments_vjp(*ins, *numbers, case.grid, 1)
         assert got.dtype == gradient.dtype == dtype
         limit = FORWARD * eps * np.abs(values).max()
         np.testing.assert_allclose(got, values.real, rtol=0, atol=limit)

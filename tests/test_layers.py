@@ -33,6 +33,7 @@ ORDER = [
     "static_kernels",
     "user_kernels",
     "kernels",
+    "branched_kernels",
     "metrics",
     "files",
     "config",

@@ -20,6 +20,8 @@ import pytest
 from arraysig._core.cuda import KernelSource, Launcher, Pointer
 from arraysig._core.dispatch import Memory
 from arraysig._core.op import OPS, Shape
+from arraysig._core.sparse import adjoints, transposed
+from arraysig._core.trees import forests_key, product_key, words_key
 from arraysig.words import tensor_length
 
 from .emulator.planted import PlantedSource
@@ -94,7 +96,6 @@ def _tensors() -> Iterator[tuple[str, Case]]:
 
 def _lie_elements() -> Iterator[tuple[str, Case]]:
     yield "sparse", Case(((3, 14),), ((1, 2, 3, 0), 1))
-    yield "bilinear", Case(((3, 23), (3, 20)), ((21, 2, 3, 0, 0, 1, 2), 1, 0, 1))
     for (d, degree), batch in itertools.product(
         ((1, 3), (2, 2), (2, 10), (5, 4), (33, 2)), (1, 4096)
     ):
@@ -104,6 +105,23 @@ def _lie_elements() -> Iterator[tuple[str, Case]]:
         row = OPS["lie_log"].plan(tensor, d, degree, 2, 1).outs[0].shape
         for right in (row, (batch, d)):
             yield "lie_combine", Case((row, right), (d, degree, 1))
+
+
+def _trees() -> Iterator[tuple[str, Case]]:
+    for batch, planar in itertools.product((1, 4096), (False, True)):
+        count = 50 if planar else 20
+        words, product = words_key(2, 3, planar), product_key(2, 3, planar)
+        yield "sparse", Case(((batch, 14),), (words, 1))
+        yield "sparse", Case(((batch, count),), (transposed(words), 1))
+        first = OPS["bilinear"].plan((1, count), (1, count), product, 1, 1, 1.0, 1).ints[2]
+        sizes = count, first, count
+        for of in (product, *adjoints(product)):
+            factors = tuple((batch, sizes[axis]) for axis in of[-2:])
+            yield "bilinear", Case(factors, (of, 1, 0, 0.5, 1))
+    for stage in range(2):
+        key = forests_key(2, 4, stage)
+        size = OPS["bilinear"].plan((1, 1), (1, 1), key, 1, 1, 1.0, 1).ints[2]
+        yield "bilinear", Case(((3, size), (3, size)), (key, 1, 1, 1.0, 1))
 
 
 def _coefficients() -> Iterator[tuple[str, Case]]:
@@ -139,7 +157,20 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         (0, (4, 0), 16, (32, 100), True),
         (6, (16, 2), 2, (1, 100), True),
     )
-    for name, cases in (("sig_kernel", differences), ("sig_kernel_polynomial", cells)):
+    deep = (
+        *[(0, (depth, 0, 0), 8, (32, 1000), False) for depth in (1, 2, 3, 4, 5, 40)],
+        *[(kind, (3, 1, 1), 4, (32, 100), True) for kind in (0, 1)],
+        (5, (2, 1, 1), 20, (2000, 50), False),
+        (6, (4, 0, 3), 3, (32, 100), False),
+        (1, (2, 4, 4), 16, (1, 10_000), False),
+        (1, (1, 0, 0), 16, (32, 100), True),
+        (2, (8, 1, 0), 2, (32, 100), True),
+    )
+    for name, cases in (
+        ("sig_kernel", differences),
+        ("sig_kernel_polynomial", cells),
+        ("branched_sig_kernel", deep),
+    ):
         for kind, numbers, channels, (count, length), grid in cases:
             paths = ((1, count, length, channels), (1, 32, 1000, channels))
             attrs = (*numbers, kind, 1.0, 2.0, 3.0, False, grid, 1)
@@ -149,6 +180,8 @@ def _kernels() -> Iterator[tuple[str, Case]]:
         ("sig_kernel", (3, 3), True),
         ("sig_kernel_polynomial", (16, 1), False),
         ("sig_kernel_polynomial", (64, 0), True),
+        ("branched_sig_kernel", (2, 0, 0), False),
+        ("branched_sig_kernel", (4, 3, 3), True),
     ):
         yield from _and_gradient(f"{name}_increments", Case(((32, 100, 100),), (*numbers, grid, 1)))
 
@@ -163,7 +196,13 @@ def grid() -> dict[str, list[Case]]:
     """What every op is asked for; a new op adds its cases here."""
     cases: dict[str, list[Case]] = {}
     for name, case in itertools.chain(
-        _transforms(), _signatures(), _tensors(), _lie_elements(), _coefficients(), _kernels()
+        _transforms(),
+        _signatures(),
+        _tensors(),
+        _lie_elements(),
+        _trees(),
+        _coefficients(),
+        _kernels(),
     ):
         cases.setdefault(name, []).append(case)
     return cases

@@ -11,6 +11,17 @@ import arraysig
 
 FUNCTIONS = [name for name in arraysig.__all__ if inspect.isfunction(getattr(arraysig, name))]
 SIGNATURES = {
+    "branched_sig_kernel": "(path1, path2, depth, dyadic_order, *, static_kernel=None, "
+    "time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, return_grid=False, normalize=False)",
+    "branched_sig_kernel_backprop": "(derivs, path1, path2, depth, dyadic_order, *, "
+    "static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, "
+    "right_deriv=False, k_stack=None, n_jobs=1, return_grid=False)",
+    "branched_sig_kernel_gram": "(path1, path2, depth, dyadic_order, *, static_kernel=None, "
+    "time_aug=False, lead_lag=False, end_time=1.0, n_jobs=1, return_grid=False, normalize=False, "
+    "max_batch=-1, progress=False)",
+    "branched_sig_kernel_gram_backprop": "(derivs, path1, path2, depth, dyadic_order, *, "
+    "static_kernel=None, time_aug=False, lead_lag=False, end_time=1.0, left_deriv=True, "
+    "right_deriv=False, k_stack=None, n_jobs=1, return_grid=False, max_batch=-1, progress=False)",
     "clear_cache": "(*, use_disk=False)",
     "expected_sig_score": "(sample1, sample2, dyadic_order=None, *, method=None, order=None, "
     "fold=0, tol=1e-06, lam=1.0, static_kernel=None, time_aug=False, lead_lag=False, "

@@ -102,6 +102,7 @@ def _unlike(case: Case) -> bool:
         "branched_sig[d=2,N=3,correction to 2,time_aug,end_time=2.5,scalar_term]",
         "branched_sig_combine[d=1,N=4]",
         "branched_log_sig[d=2,N=3,method=2,planar]",
+        "branched_sig_kernel[d=2,depth=2,dyadic_order=(0, 0),ScaledLinearKernel(scale=0.3)]",
     }
 
 
@@ -209,7 +210,17 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
 
 
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 1, 2], 1, 0, 1),
+    "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 0, 1, 2], 1, 0, 0.5, 1),
+    "branched_sig_kernel": lambda a: (
+        *(a(2, 3, 4, 2), a(2, 2, 5, 2), 2, 1, 0),
+        *(1, 0.5, 0.0, 0.0, False, True, 1),
+    ),
+    "branched_sig_kernel_vjp": lambda a: (
+        *(a(2, 3, 2), a(2, 3, 4, 2), a(2, 2, 5, 2)),
+        *(3, 0, 1, 1, 0.5, 0.0, 0.0, False, False, 1),
+    ),
+    "branched_sig_kernel_increments": lambda a: (a(2, 3, 4), 2, 1, 0, False, 1),
+    "branched_sig_kernel_increments_vjp": lambda a: (a(2, 7, 5), a(2, 3, 4), 2, 1, 0, True, 1),
     "lie_combine": lambda a: (a(2, 14), a(2, 14), 3, 3, 1),
     "lie_log": lambda a: (a(2, 39), 3, 3, 2, 1),
     "lie_log_vjp": lambda a: (a(2, 14), a(2, 39), 3, 3, 1, 1),

@@ -25,6 +25,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"order": 3, "return_grid": True},
     {"dyadic_order": 1, "lead_lag": True, "time_aug": True, "end_time": 0.5},
 ]
+BRANCHED: list[dict[str, Any]] = [
+    {"depth": 2, "dyadic_order": (1, 0)},
+    {"depth": 3, "dyadic_order": 0, "return_grid": True},
+]
 
 
 class Yours(arraysig.StaticKernel):
@@ -66,32 +70,32 @@ class Yours(arraysig.StaticKernel):
         return -(ctx.saved_for_y or (self._forces(ctx, derivs),))[0].sum(1)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS + BRANCHED, ids=str)
 @pytest.mark.parametrize("max_batch", [-1, 2])
 def test_results_and_gradients(
     xp: Backend, options: dict[str, Any], max_batch: int, rng: np.random.Generator
 ) -> None:
+    family = "branched_sig_kernel" if "depth" in options else "sig_kernel"
+    gram, gram_backprop, pairwise = (
+        getattr(arraysig, family + end) for end in ("_gram", "_gram_backprop", "")
+    )
     x, y = xp.array(walks(rng, 5, 6, 2)), xp.array(walks(rng, 3, 9, 2))
     for one, two in ((x, y), (x, x)):
-        yours = arraysig.sig_kernel_gram(
-            one, two, static_kernel=Yours(), max_batch=max_batch, **options
-        )
-        ours = arraysig.sig_kernel_gram(one, two, static_kernel=OURS, **options)
+        yours = gram(one, two, static_kernel=Yours(), max_batch=max_batch, **options)
+        ours = gram(one, two, static_kernel=OURS, **options)
         assert type(yours) is type(ours)
         np.testing.assert_allclose(xp.numpy(yours), xp.numpy(ours), rtol=1e-12)
         derivs = xp.array(rng.normal(size=ours.shape))
         pairs = [
-            arraysig.sig_kernel_gram_backprop(
-                derivs, one, two, static_kernel=kernel, right_deriv=True, **options
-            )
+            gram_backprop(derivs, one, two, static_kernel=kernel, right_deriv=True, **options)
             for kernel in (Yours(), OURS)
         ]
         for got, wanted in zip(*pairs, strict=True):
             np.testing.assert_allclose(xp.numpy(got), xp.numpy(wanted), rtol=1e-10, atol=1e-12)
     one = xp.array(walks(rng, 2, 3, 6, 2))
     two = xp.array(walks(rng, 2, 3, 4, 2))
-    yours = arraysig.sig_kernel(one, two, static_kernel=Yours(), **options)
-    ours = arraysig.sig_kernel(one, two, static_kernel=OURS, **options)
+    yours = pairwise(one, two, static_kernel=Yours(), **options)
+    ours = pairwise(one, two, static_kernel=OURS, **options)
     np.testing.assert_allclose(xp.numpy(yours), xp.numpy(ours), rtol=1e-12)
 
 

@@ -70,6 +70,15 @@ tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
     rounding. The estimate is the change from one order to the next; ValueError where none meets it.
 """,
+    "depth": """
+depth : int
+    Greatest height of the trees, at least 0.
+""",
+    "refinement": """
+dyadic_order : int or pair of int
+    Every segment of a path is cut into 2**dyadic_order equal ones; a pair gives the orders of the
+    first and of the second path.
+""",
     "static_kernel": """
 static_kernel : StaticKernel or None, default None
     Kernel of points that is lifted to paths, evaluated on the augmented paths; None is

@@ -35,6 +35,7 @@ class Bilinear(NamedTuple):
     Attributes
     ----------
     rows, first, second : numbers of the result and of both factors
+    reach : so many of the first factor are used, the first ones
     table : where the entries of each row start, with the end of the last ones; of all entries the
         place in the first factor, then those in the second, -1 for the constant in front of a
         factor, then the entries
@@ -43,6 +44,7 @@ class Bilinear(NamedTuple):
     rows: int
     first: int
     second: int
+    reach: int
     table: Table
 
 
@@ -79,4 +81,5 @@ def bilinear_table(sizes: Sequence[int], entries: np.ndarray, axes: Sequence[int
     entries = entries[[*axes, 3]]
     entries = entries[:, entries[0] >= 0]
     rows, first, second = [sizes[axis] for axis in axes]
-    return Bilinear(rows, first, second, _rows(entries, rows))
+    reach = int(entries[1].max(initial=-1)) + 1
+    return Bilinear(rows, first, second, reach, _rows(entries, rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +97,9 @@ def tangent_words(numbers: tuple[int, ...], channels: int) -> tuple[int, ...]:
     return (_TANGENT, channels, *numbers)
 
 
-_ALL, _TANGENT = -1, -2
+_ALL, _TANGENT, FORMS = -1, -2, -3
+#: Words that other modules know of, by the number that stands for them.
+DECODERS: dict[int, Callable[[Sequence[int]], list[list[Word]]]] = {}
 
 
 class _Tree(NamedTuple):
@@ -196,6 +198,8 @@ def decoded(numbers: Sequence[int]) -> list[list[Word]]:
             [(*w[:i], w[i] + channels, *w[i + 1 :]) for w in words for i in range(len(w))]
             for words in rest
         ]
+    if numbers and numbers[0] in DECODERS:
+        return DECODERS[numbers[0]](numbers[1:])
     sums, at = [], 0
     while at < len(numbers):
         end = at + 1 + numbers[at]

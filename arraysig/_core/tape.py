@@ -26,10 +26,6 @@ class Traced:
     ) -> None:
         self.value, self.sources, self.back = value, sources, back
 
-    def __mul__(self, factor: float) -> Traced:
-        """A multiple."""
-        return Traced(self.value * factor, (self,), lambda grad: (grad * factor,))
-
 
 def apply(op: Op, arrays: Sequence[Any], attrs: Sequence[Any]) -> Any:
     """An op of arrays, of which some may be traced; the result is then traced, too."""

@@ -28,7 +28,7 @@ _KINDS = (torch.Tensor, torch.nn.Parameter)
 def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Apply `op` to tensors of one dtype and device, differentiably."""
     if torch.compiler.is_compiling():
-        return _COMPILED[op.name].apply(*arrays, *attrs)
+        return _COMPILED[op.name].apply(*_distinct(arrays), *attrs)
     if any(type(a) not in _KINDS for a in arrays) or torch._C._len_torch_dispatch_stack():
         return _COMPILED[op.name].apply(*arrays, *attrs)  # fake tensors, tracing modes, subclasses
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
@@ -36,6 +36,14 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     if torch.is_grad_enabled() and any([a.requires_grad for a in arrays]):
         return _PLAIN[op.name](*arrays, *attrs)
     return _run(op, arrays, attrs)
+
+
+def _distinct(arrays: tuple[Any, ...]) -> list[Any]:
+    """No tensor twice, which Dynamo refuses."""
+    found: list[Any] = []
+    for array in arrays:
+        found.append(array.clone() if any([array is other for other in found]) else array)
+    return found
 
 
 def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:

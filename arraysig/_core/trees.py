@@ -37,12 +37,21 @@ from .sparse import (
     sparse_table,
     transposed,
 )
-from .tables import Word, all_nodes
+from .tables import DECODERS, FORMS, Word, all_nodes
 
 Tree = tuple[Any, ...]
 Forest = tuple[Tree, ...]
 
 # ---- Counting and listing -----------------------------------------------------------------------
+
+
+def _next_count(trees: Sequence[int], counts: Sequence[int], planar: bool) -> int:
+    """Forests of one node more than `counts` has, of so many trees of each number of nodes."""
+    n = len(counts)
+    if planar:
+        return sum([trees[s] * counts[n - s] for s in range(1, n + 1)])
+    weights = [sum([m * trees[m] for m in range(1, s + 1) if s % m == 0]) for s in range(1, n + 1)]
+    return sum([weight * counts[n - s] for s, weight in enumerate(weights, start=1)]) // n
 
 
 def forest_counts(labels: int, degree: int, planar: bool) -> list[int]:
@@ -51,15 +60,10 @@ def forest_counts(labels: int, degree: int, planar: bool) -> list[int]:
     >>> forest_counts(1, 5, planar=False), forest_counts(2, 3, planar=True)
     ([1, 1, 2, 4, 9, 20], [1, 2, 8, 40])
     """
-    counts, weights = [1], [0]  # weights: of n, sum over s that divide n of s times trees of s
-    trees = [0]
+    counts, trees = [1], [0]
     for n in range(1, degree + 1):
         trees.append(labels * counts[n - 1])
-        if planar:
-            counts.append(sum(trees[s] * counts[n - s] for s in range(1, n + 1)))
-        else:
-            weights.append(sum(s * trees[s] for s in range(1, n + 1) if n % s == 0))
-            counts.append(sum(weights[s] * counts[n - s] for s in range(1, n + 1)) // n)
+        counts.append(_next_count(trees, counts, planar))
     return counts
 
 
@@ -135,10 +139,120 @@ def elements(labels: int, degree: int, planar: bool) -> list[list[Tree | Forest]
 
 def nodes(trees: Iterable[Tree]) -> int:
     """Nodes of a forest."""
-    return sum(1 + nodes(tree[:-1]) for tree in trees)
+    return sum([1 + nodes(tree[:-1]) for tree in trees])
 
 
 # ---- Numbers of trees and forests ---------------------------------------------------------------
+
+
+# One element at a time, in Python's integers and without tables, which Torch's compiler can trace.
+
+
+class _Counts(NamedTuple):
+    """Trees and forests with labels 0 to `labels` - 1; of n, see `_Space`."""
+
+    labels: int
+    planar: bool
+    first: list[int]
+    forests: list[int]
+
+    def before(self, size: int, tree: int) -> int:
+        """Forests of `size` nodes whose first tree has a number below `tree`."""
+        sizes = range(1, size + 1)
+        if self.planar:
+            below = [min(self.first[s + 1], tree) - self.first[s] for s in sizes]
+            return sum([max(b, 0) * self.forests[size - s] for s, b in enumerate(below, start=1)])
+        others = [0, *[max(self.first[s + 1] - max(tree, self.first[s]), 0) for s in sizes]]
+        counts = [1]
+        for _ in sizes:
+            counts.append(_next_count(others, counts, False))
+        return self.forests[size] - counts[size]
+
+    def tree(self, tree: Tree) -> int:
+        """Number of a tree among all trees."""
+        size = nodes(tree[:-1])
+        return self.first[size + 1] + self.rank(tree[:-1]) * self.labels + int(tree[-1])
+
+    def rank(self, forest: Forest) -> int:
+        """Number of a forest among those of as many nodes."""
+        numbers = [self.tree(tree) for tree in forest]
+        if not self.planar:
+            numbers.sort()
+        rank, left, lowest = 0, nodes(forest), 0
+        for tree in numbers:
+            rank += self.before(left, tree) - self.before(left, lowest)
+            left -= self.size(tree)
+            lowest = 0 if self.planar else tree
+        return rank
+
+    def size(self, tree: int) -> int:
+        """Nodes of the tree with a number."""
+        return len([start for start in self.first[1:] if start <= tree])
+
+    def tree_at(self, number: int) -> Tree:
+        """The tree with a number."""
+        size = self.size(number)
+        rank, label = divmod(number - self.first[size], self.labels)
+        return (*self.forest_at(rank, size - 1), label)
+
+    def forest_at(self, rank: int, size: int) -> Forest:
+        """The forest of `size` nodes with a number."""
+        found: list[Tree] = []
+        lowest = 0
+        while size:
+            rank += self.before(size, lowest)
+            below, above = lowest, self.first[size + 1]
+            while above - below > 1:  # the first tree is the last one with no more before it
+                middle = (below + above) // 2
+                if self.before(size, middle) <= rank:
+                    below = middle
+                else:
+                    above = middle
+            rank -= self.before(size, below)
+            found.append(self.tree_at(below))
+            size -= self.size(below)
+            lowest = 0 if self.planar else below
+        return tuple(found)
+
+
+def _counts(labels: int, degree: int, planar: bool) -> _Counts:
+    forests = forest_counts(labels, degree, planar)
+    first = [0, 0]
+    for count in forests[:degree]:
+        first.append(first[-1] + labels * count)
+    return _Counts(labels, planar, first, forests)
+
+
+def number(element: Tree | Forest, labels: int, planar: bool) -> int:
+    """Position of an element of the basis, 0 for the first one that is not empty.
+
+    >>> number((((0,), 1),), 2, planar=True), number(((1,), (0,), 0), 2, planar=False)
+    (7, 8)
+    """
+    size = nodes(element if planar else (element,))
+    counts = _counts(labels, size, planar)
+    if planar:
+        return sum(counts.forests[1:size]) + counts.rank(element)
+    return counts.tree(element)
+
+
+def element_at(at: int, labels: int, degree: int, planar: bool) -> Tree | Forest:
+    """The element of the basis at a position.
+
+    >>> element_at(7, 2, 3, planar=True), element_at(8, 2, 3, planar=False)
+    ((((0,), 1),), ((0,), (1,), 0))
+    """
+    counts = _counts(labels, degree, planar)
+    if not planar:
+        return counts.tree_at(at)
+    size = 1
+    while at >= counts.forests[size]:
+        at -= counts.forests[size]
+        size += 1
+    return counts.forest_at(at, size)
+
+
+# All labels of a shape at once.
 
 
 class _Space(NamedTuple):
@@ -161,8 +275,7 @@ class _Space(NamedTuple):
 
 @functools.lru_cache(16)
 def _space(labels: int, degree: int, planar: bool) -> _Space:
-    forests = forest_counts(labels, degree, planar)
-    first = [0, 0, *itertools.accumulate(labels * count for count in forests[:degree])]
+    _, _, first, forests = _counts(labels, degree, planar)
     before = [np.zeros(1, dtype=np.int64)]
     for n in range(1, degree + 1):
         parts = [np.zeros(1, dtype=np.int64)]
@@ -177,82 +290,58 @@ def _space(labels: int, degree: int, planar: bool) -> _Space:
     return _Space(labels, planar, first, forests, before)
 
 
-def _tree_number(space: _Space, tree: Tree, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number of a tree among all trees, for all labels at once, and its nodes."""
-    rank, size = _rank(space, tree[:-1], labels)
-    return space.first[size + 1] + rank * space.labels + labels[tree[-1]], size + 1
+class _Labelled:
+    """A shape with some labels: the numbers of its trees and forests for all labels at once."""
 
+    def __init__(self, space: _Space, labels: np.ndarray) -> None:
+        self.space, self.labels = space, labels
+        self._known: dict[Tree, tuple[np.ndarray, int]] = {}
 
-def _rank(space: _Space, forest: Sequence[Tree], labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number of a forest among those of as many nodes, for all labels at once, and its nodes."""
-    found = [_tree_number(space, tree, labels) for tree in forest]
-    numbers, sizes = [number for number, _ in found], [size for _, size in found]
-    if not space.planar:
-        sizes.sort()  # trees of fewer nodes have lower numbers
-        if len(numbers) > 1:
-            numbers = list(np.sort(numbers, axis=0))
-    rank = np.zeros(labels.shape[-1], dtype=np.int64)
-    left = total = sum(sizes)
-    lowest: np.ndarray | None = None
-    for number, size in zip(numbers, sizes, strict=True):
-        rank += space.before[left][number]
-        if lowest is not None:
-            rank -= space.before[left][np.minimum(lowest, len(space.before[left]) - 1)]
-        lowest, left = None if space.planar else number, left - size
-    return rank, total
+    def tree(self, tree: Tree) -> tuple[np.ndarray, int]:
+        """Number of a tree among all trees, and its nodes."""
+        if tree not in self._known:
+            rank, size = self.rank(tree[:-1])
+            number = self.space.first[size + 1] + rank * self.space.labels + self.labels[tree[-1]]
+            self._known[tree] = number, size + 1
+        return self._known[tree]
+
+    def rank(self, forest: Sequence[Tree]) -> tuple[np.ndarray, int]:
+        """Number of a forest among those of as many nodes, and its nodes."""
+        found = [self.tree(tree) for tree in forest]
+        numbers, sizes = [number for number, _ in found], [size for _, size in found]
+        before, planar = self.space.before, self.space.planar
+        if not planar:
+            sizes.sort()  # trees of fewer nodes have lower numbers
+            if len(numbers) > 1:
+                numbers = list(np.sort(numbers, axis=0))
+        rank = np.zeros(self.labels.shape[-1], dtype=np.int64)
+        left = total = sum(sizes)
+        for i, (number, size) in enumerate(zip(numbers, sizes, strict=True)):
+            rank += before[left][number]
+            if i and not planar:  # those whose first tree has a number below the one before
+                rank -= before[left][np.minimum(numbers[i - 1], len(before[left]) - 1)]
+            left -= size
+        return rank, total
+
+    def element(self, forest: Forest) -> np.ndarray:
+        """Position of an element of the basis, -1 for the empty one."""
+        if forest and not self.space.planar:
+            return self.tree(forest[0])[0]
+        rank, size = self.rank(forest)
+        return sum(self.space.forests[1:size]) + rank if size else rank - 1
+
+    def factor(self, forest: Forest, degree: int) -> np.ndarray:
+        """Position of a forest among what first factors of products have values on."""
+        if self.space.planar:
+            return self.element(forest)
+        rank, size = self.rank(forest)
+        if size == degree:
+            rank = self.tree(forest[0])[0] - self.space.first[size]
+        return sum(self.space.forests[1:size]) + rank if size else rank - 1
 
 
 def _label_space(labels: int, size: int) -> np.ndarray:
     return np.indices((labels,) * size, dtype=np.int64).reshape(size, labels**size)
-
-
-def number(element: Tree | Forest, labels: int, planar: bool) -> int:
-    """Position of an element of the basis, 0 for the first one that is not empty.
-
-    >>> number((((0,), 1),), 2, planar=True), number(((1,), (0,), 0), 2, planar=False)
-    (7, 8)
-    """
-    forest = element if planar else (element,)
-    given = np.arange(labels)[:, None]
-    space = _space(labels, nodes(forest), planar)
-    if not planar:
-        return int(_tree_number(space, element, given)[0][0])
-    rank, size = _rank(space, forest, given)
-    return sum(space.forests[1:size]) + int(rank[0])
-
-
-def _forest_at(space: _Space, rank: int, size: int) -> Forest:
-    found = []
-    lowest = 0
-    while size:
-        before = space.before[size]
-        if not space.planar:
-            rank += int(before[min(lowest, len(before) - 1)])
-        tree = int(np.searchsorted(before, rank, "right")) - 1
-        rank -= int(before[tree])
-        found.append(_tree_at(space, tree))
-        lowest, size = tree, size - nodes(found[-1:])
-    return tuple(found)
-
-
-def _tree_at(space: _Space, at: int) -> Tree:
-    size = bisect.bisect_right(space.first, at) - 1
-    rank, label = divmod(at - space.first[size], space.labels)
-    return (*_forest_at(space, rank, size - 1), label)
-
-
-def element_at(at: int, labels: int, degree: int, planar: bool) -> Tree | Forest:
-    """The element of the basis at a position.
-
-    >>> element_at(7, 2, 3, planar=True), element_at(8, 2, 3, planar=False)
-    ((((0,), 1),), ((0,), (1,), 0))
-    """
-    space = _space(labels, degree, planar)
-    if not planar:
-        return _tree_at(space, at)
-    ends = list(itertools.accumulate(space.forests[1:]))
-    size = bisect.bisect_right(ends, at)
-    return _forest_at(space, at - (ends[size - 1] if size else 0), size + 1)
 
 
 # ---- Coproducts ---------------------------------------------------------------------------------
@@ -368,14 +457,15 @@ def _shapes(size: int, planar: bool, trees_only: bool) -> list[Forest]:
     return shapes
 
 
-def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of all forests of a shape, each once, and their labels."""
+def _labelled(space: _Space, shape: Forest) -> tuple[np.ndarray, _Labelled]:
+    """Ranks of all forests of a shape, each once, and the shape with their labels."""
     labels = _label_space(space.labels, nodes(shape))
-    rank, _ = _rank(space, shape, labels)
-    if space.planar:
-        return rank, labels
+    whole = _Labelled(space, labels)
+    rank, _ = whole.rank(shape)
+    if space.planar or space.labels == 1:
+        return rank, whole
     rank, chosen = np.unique(rank, return_index=True)
-    return rank, labels[:, chosen]
+    return rank, _Labelled(space, labels[:, chosen])
 
 
 def _words_to_elements(
@@ -393,12 +483,12 @@ def _words_to_elements(
     for n in range(1, degree + 1):
         keys, counts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for shape in _shapes(n, planar, trees_only=n == degree and not planar):
-            rank, labels = _labelled(space, shape)
+            rank, given = _labelled(space, shape)
             for chain, parts in _trunks(shape, planar, min(longest, n)):
-                letter, fits = alphabet.letter([labels[node] for node in chain])
+                letter, fits = alphabet.letter([given.labels[node] for node in chain])
                 starts, words, numbers = levels[n - len(chain)]
                 for product in _products(parts, planar):
-                    before, _ = _rank(space, product, labels)
+                    before, _ = given.rank(product)
                     before, to, last = before[fits], rank[fits], letter[fits]
                     lengths = starts[before + 1] - starts[before]
                     at = np.repeat(starts[before] - np.cumsum(lengths) + lengths, lengths)
@@ -465,24 +555,24 @@ def _decoded(numbers: Iterator[int]) -> Forest:
     return tuple(trees)
 
 
-class Chosen(NamedTuple):
-    """Coefficients of some forests: words, and the key of the matrix from these to forests."""
-
-    words: list[Word]
-    key: Key
-
-
-def chosen(
+def chosen_key(
     forests: Sequence[Forest], channels: int, planar: bool, longest: int, time: bool
-) -> Chosen:
-    """What makes the coefficients of `forests`, of one tree each unless they are `planar`.
+) -> Key:
+    """Of the matrix from words to some forests, of one tree each unless they are `planar`.
 
-    >>> chosen([(((0,), (1,), 0),)], 2, False, 1, False).words
-    [(0, 1, 0), (1, 0, 0)]
+    The words are those that `words_of` gives `sig_coef`.
     """
     numbers = [number for forest in forests for number in _encoded(forest)]
-    key = (CHOSEN, channels, int(planar), longest, int(time), *numbers, 0)
-    return Chosen(_forms(key[:-1])[0], key)
+    return (CHOSEN, channels, int(planar), longest, int(time), *numbers, 0)
+
+
+def words_of(key: Key) -> tuple[int, ...]:
+    """What stands for the words of chosen forests where words are asked for.
+
+    >>> DECODERS[FORMS](words_of(chosen_key([(((0,), (1,), 0),)], 2, False, 1, False))[1:])
+    [[(0, 1, 0)], [(1, 0, 0)]]
+    """
+    return (FORMS, *key[:-1])
 
 
 @functools.lru_cache(64)
@@ -498,6 +588,13 @@ def _forms(key: Key) -> tuple[list[Word], list[Form]]:
         left -= len(_encoded(forest))
         forests.append(_form(forest, bool(planar), alphabet, known))
     return sorted({word for form in forests for word in form}), forests
+
+
+def _decoded_words(key: Sequence[int]) -> list[list[Word]]:
+    return [[word] for word in _forms(tuple(key))[0]]
+
+
+DECODERS[FORMS] = _decoded_words
 
 
 def _words_to_chosen(key: Key) -> np.ndarray:
@@ -567,26 +664,6 @@ def _brackets(labels: int, degree: int) -> _Brackets:
 # `degree`.
 
 
-def _placed(space: _Space, degree: int, forest: Forest, labels: np.ndarray) -> np.ndarray:
-    """Position of a forest among what the first factor has values on."""
-    rank, size = _rank(space, forest, labels)
-    if size == 0:
-        return rank - 1
-    if size == degree and not space.planar:
-        rank = _tree_number(space, forest[0], labels)[0] - space.first[size]
-    return sum(space.forests[1:size]) + rank
-
-
-def _element(space: _Space, forest: Forest, labels: np.ndarray) -> np.ndarray:
-    """Position of an element of the basis, -1 for the empty one."""
-    if not forest:
-        return np.full(labels.shape[-1], -1)
-    if not space.planar:
-        return _tree_number(space, forest[0], labels)[0]
-    rank, size = _rank(space, forest, labels)
-    return sum(space.forests[1:size]) + rank
-
-
 def _wide(labels: int, degree: int, planar: bool) -> int:
     """Numbers that the first factor of a product has."""
     shorter = forest_counts(labels, max(degree - 1, 0), planar)[1:degree]
@@ -601,10 +678,9 @@ def _product(labels: int, degree: int, planar: bool) -> np.ndarray:
     for n in range(1, degree + 1):
         for shape in _shapes(n, planar, trees_only=not planar):
             _, given = _labelled(space, shape)
-            to = _element(space, shape, given)
+            to = given.element(shape)
             for pruned, trunk in _cuts(shape, planar):
-                first = _placed(space, degree, pruned, given)
-                second = _element(space, trunk, given)
+                first, second = given.factor(pruned, degree), given.element(trunk)
                 keys.append((to * (wide + 1) + first + 1) * (length + 1) + second + 1)
                 counts.append(np.ones_like(to))
     none = [np.zeros(0, dtype=np.int64)]
@@ -627,14 +703,13 @@ def _forests(labels: int, degree: int, stage: int) -> np.ndarray:
             if len(shape) > 2 ** (stage + 1):
                 continue
             _, given = _labelled(space, shape)
-            to = _placed(space, degree, shape, given)
+            to = given.factor(shape, degree)
             half = min(len(shape), 2**stage)
-            parts = shape[:half], shape[half:]
-            factors = [
-                _placed(space, degree, part, given) if stage else _element(space, part, given)
-                for part in parts
+            parts = [
+                given.factor(part, degree) if stage else given.element(part)
+                for part in (shape[:half], shape[half:])
             ]
-            entries.append(np.stack([to, *factors, np.ones_like(to)]))
+            entries.append(np.stack([to, *parts, np.ones_like(to)]))
     return np.concatenate(entries, axis=1)
 
 
@@ -662,12 +737,20 @@ def lie_key(kind: int, channels: int, degree: int) -> Key:
 
 def product_key(channels: int, degree: int, planar: bool) -> Key:
     """Of the product."""
-    return (PRODUCT, channels, degree, int(planar), 0, 1, 2)
+    return (PRODUCT, channels, degree, int(planar), 0, 0, 1, 2)
+
+
+def step_key(channels: int, degree: int, planar: bool, top: int) -> Key:
+    """Of the product to `top` nodes where the first factor is 0 on the empty element.
+
+    Of the second factor values on fewer nodes are enough.
+    """
+    return (PRODUCT, channels, degree, int(planar), top, 0, 1, 2)
 
 
 def forests_key(channels: int, degree: int, stage: int) -> Key:
     """Of a step that makes values on forests."""
-    return (FORESTS, channels, degree, stage, 0, 1, 2)
+    return (FORESTS, channels, degree, stage, 0, 0, 1, 2)
 
 
 @functools.lru_cache(64)
@@ -727,7 +810,13 @@ def _matrix(of: Key) -> Sparse:
 
 @functools.lru_cache(64)
 def _bilinear(of: Key) -> Bilinear:
-    return bilinear_table(_sizes(of[:-3]), _entries(of[:-3]), of[-3:])
+    base, top = of[:4], of[4]
+    entries, sizes = _entries(base), _sizes(base)
+    if top:
+        counts = element_counts(of[1], top, bool(of[3]))
+        sizes = [sum(counts), sizes[1], sum(counts[:-1])]
+        entries = entries[:, (entries[0] < sizes[0]) & (entries[1] >= 0)]
+    return bilinear_table(sizes, entries, of[-3:])
 
 
 #: Who makes tables has the lock.
@@ -784,7 +873,7 @@ def prepare(
     maps = [product_key(channels, degree, planar)]
     maps += [forests_key(channels, degree, k) for k in range(0 if planar else stages(degree))]
     brackets = [lie_key(kind, channels, degree) for kind in lie_kinds]
-    groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:-3] for m in maps]}
+    groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:4] for m in maps]}
     if brackets:
         groups["plane"] = [key[:-1] for key in brackets]
     failure: OSError | None = None

@@ -20,16 +20,9 @@
  *   IN_REGISTERS  whether the numbers of a lane are; else ROWS = 1
  */
 #include "goursat.cuh"
+#include "numbers.cuh"
 
 constexpr int TERMS = ORDER + 1, ALL = TERMS + FOLD;
-
-#if IN_REGISTERS /* which takes all loops unrolled, early: a count would be heeded too late */
-#define OUTER_LOOP _Pragma("unroll")
-#define INNER_LOOP _Pragma("unroll")
-#else
-#define OUTER_LOOP _Pragma("unroll 1")
-#define INNER_LOOP _Pragma("unroll 4")
-#endif
 
 /* Numbers of a lane in memory: where they begin. */
 constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + ALL;
@@ -40,19 +33,6 @@ __constant__ const REAL factorials[] = {FACTORIALS};
 #if FOLD
 __constant__ const REAL folded[] = {FOLDED};
 #endif
-
-/* `N` numbers of a lane. */
-template <int N> struct Numbers {
-#if IN_REGISTERS
-    REAL values[N];
-    __device__ __forceinline__ void place(REAL *, int) {}
-    __device__ __forceinline__ REAL &operator[](int i) { return values[i]; }
-#else
-    REAL *values;
-    __device__ __forceinline__ void place(REAL *room, int at) { values = room + at * 32; }
-    __device__ __forceinline__ REAL &operator[](int i) { return values[i * 32]; }
-#endif
-};
 
 /* What a lane knows: A above its last row, in the last step, and B on the right of its rows. */
 struct Front {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._core import trees
+from .._core.namespace import concat, contiguous, zeros
 from .._core.tape import Traced, apply
 from . import tensors
 from .sparse import bilinear, sparse
@@ -49,26 +50,37 @@ class Algebra(NamedTuple):
         """What first factors are read as: multiplicative, if trees are all that is given."""
         for stage in range(0 if self.planar else trees.stages(self.degree)):
             key = trees.forests_key(self.channels, self.degree, stage)
-            x = apply(bilinear, (x, x), (key, 1, 1, self.n_jobs))
+            x = apply(bilinear, (x, x), (key, 1, 1, 1.0, self.n_jobs))
         return x
-
-    def _times(self, x: Any, y: Any, s: int, t: int) -> Any:
-        """(s + x) * (t + y) without s * t, for x on forests."""
-        key = trees.product_key(self.channels, self.degree, self.planar)
-        return apply(bilinear, (x, y), (key, s, t, self.n_jobs))
 
     def product(self, x: Any, y: Any) -> Any:
         """The product of 1 + x and 1 + y, less 1."""
-        return self._times(self._on_forests(x), y, 1, 1)
+        key = trees.product_key(self.channels, self.degree, self.planar)
+        return apply(bilinear, (self._on_forests(x), y), (key, 1, 1, 1.0, self.n_jobs))
 
     def _series(self, x: Any, logarithm: bool) -> Any:
         # Both series are x (1 + B_1) with B_j = c_j x (1 + B_(j+1)) and B_degree = 0: c_j is
-        # -j / (j + 1) for the logarithm of 1 + x, and 1 / (j + 1) for the exponential less 1.
-        result, factor = x, self._on_forests(x)
+        # -j / (j + 1) for the logarithm of 1 + x, and 1 / (j + 1) for the exponential less 1. Of
+        # B_j values on up to degree - j nodes are needed.
+        if self.degree < 2:
+            return x
+        result, factor = self._shortest(x), self._on_forests(x)
         for j in range(self.degree - 1, 0, -1):
-            inner = result * ((-j if logarithm else 1) / (j + 1))
-            result = self._times(factor, inner, 0, 1)
+            key = trees.step_key(self.channels, self.degree, self.planar, self.degree - j + 1)
+            scale = (-j if logarithm else 1) / (j + 1)
+            result = apply(bilinear, (factor, result), (key, 0, 1, scale, self.n_jobs))
         return result
+
+    def _shortest(self, x: Any) -> Any:
+        """The values on trees of one node."""
+        if not isinstance(x, Traced):
+            return contiguous(x[..., : self.channels])
+        rest = (*x.value.shape[:-1], x.value.shape[-1] - self.channels)
+        return Traced(
+            contiguous(x.value[..., : self.channels]),
+            (x,),
+            lambda grad: (concat([grad, zeros(grad, rest)]),),
+        )
 
     def log(self, x: Any) -> Any:
         """The logarithm of 1 + x, for characters 1 + x."""

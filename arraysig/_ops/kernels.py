@@ -1,4 +1,4 @@
-"""Rows of the signature kernel of all pairs of two sets of paths, and of its gradients.
+"""Rows of signature kernels of all pairs of two sets of paths, and of their gradients.
 
 Arrays of paths are (..., count, length, channels): leading axes are groups, and every path of a
 group of the first array meets every path of the same group of the second. Paths arrive augmented.
@@ -13,55 +13,57 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._core.op import OPS, Op, Plan, Shape, Spec
-from . import kernels_cuda, polynomial_cuda
+from . import branched_kernels_cuda, kernels_cuda, polynomial_cuda
 
 
 class Scheme(NamedTuple):
-    """Two numbers that describe a way to solve the Goursat problem, and what follows from them.
+    """Numbers that describe how a kernel is computed on a grid, and what follows from them.
 
     Attributes
     ----------
+    function : the public one
     numbers : their names
     orders : both dyadic orders of the grid
     work : multiply-adds of an increment of the static kernel
     cuda : module with the host code
     """
 
-    numbers: tuple[str, str]
-    orders: Callable[[int, int], tuple[int, int]]
-    work: Callable[[int, int], int]
+    function: str
+    numbers: tuple[str, ...]
+    orders: Callable[..., tuple[int, int]]
+    work: Callable[..., int]
     cuda: Any
 
     def result(
-        self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, int], grid: bool
+        self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, ...], grid: bool
     ) -> tuple[Spec, ...]:
         """A number for each pair, or with `grid` one for each node of each pair."""
         nodes = [s * 2**o + 1 for s, o in zip(steps, self.orders(*numbers), strict=True)]
         return (Spec((*pairs, *nodes) if grid else tuple(pairs)),)
 
-    def plan(self, path1: Shape, path2: Shape, a: int, b: int, *rest: Any) -> Plan:
+    def plan(self, path1: Shape, path2: Shape, *attrs: Any) -> Plan:
         """Of paths."""
+        numbers, grid = attrs[: len(self.numbers)], attrs[-2]
         *groups, count1, length1, channels = path1
         count2, length2 = path2[-3], path2[-2]
         count = math.prod(groups)
         increments = count * count1 * count2 * length1 * length2
         steps = length1 - 1, length2 - 1
         return Plan(
-            self.result((*groups, count1, count2), steps, (a, b), rest[-2]),
+            self.result((*groups, count1, count2), steps, numbers, grid),
             (count, count1, count2, length1, length2, channels),
-            increments * (self.work(a, b) + channels + 8),
+            increments * (self.work(*numbers) + channels + 8),
         )
 
-    def plan_of_increments(
-        self, increments: Shape, a: int, b: int, grid: bool, n_jobs: int
-    ) -> Plan:
+    def plan_of_increments(self, increments: Shape, *attrs: Any) -> Plan:
         """Of increments."""
+        numbers, grid = attrs[: len(self.numbers)], attrs[-2]
         *pairs, steps1, steps2 = increments
         ints = math.prod(pairs), steps1, steps2
         return Plan(
-            self.result(tuple(pairs), (steps1, steps2), (a, b), grid),
+            self.result(tuple(pairs), (steps1, steps2), numbers, grid),
             ints,
-            math.prod(ints) * (self.work(a, b) + 8),
+            math.prod(ints) * (self.work(*numbers) + 8),
         )
 
 
@@ -101,7 +103,7 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         _plan_vjp(scheme.plan, 2),
         scheme.cuda.launch_vjp,
         outputs=2,
-        function="sig_kernel_backprop",
+        function=f"{scheme.function}_backprop",
     )
     kernel = Op(
         name,
@@ -110,14 +112,14 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         scheme.cuda.launch,
         saves=("path1", "path2"),
         vjp=lambda saved, grads, *attrs: OPS[name_vjp](grads[0], *saved, *attrs),
-        function="sig_kernel",
+        function=scheme.function,
     )
     of_increments_vjp = Op(
         increments_vjp,
         f"(Tensor grad, Tensor increments, {numbers}, bool grid, int n_jobs)",
         _plan_vjp(scheme.plan_of_increments, 1),
         scheme.cuda.launch_increments_vjp,
-        function="sig_kernel_backprop",
+        function=f"{scheme.function}_backprop",
     )
     of_increments = Op(
         f"{name}_increments",
@@ -126,7 +128,7 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         scheme.cuda.launch_increments,
         saves=("increments",),
         vjp=lambda saved, grads, *attrs: (OPS[increments_vjp](grads[0], *saved, *attrs),),
-        function="sig_kernel",
+        function=scheme.function,
     )
     return Rows(kernel, vjp, of_increments, of_increments_vjp)
 
@@ -134,6 +136,7 @@ def _rows(name: str, scheme: Scheme) -> Rows:
 differences = _rows(
     "sig_kernel",
     Scheme(
+        "sig_kernel",
         ("order1", "order2"),
         lambda order1, order2: (order1, order2),
         lambda order1, order2: 4 << (order1 + order2),
@@ -143,9 +146,20 @@ differences = _rows(
 polynomial = _rows(
     "sig_kernel_polynomial",
     Scheme(
+        "sig_kernel",
         ("order", "fold"),
         lambda order, fold: (0, 0),
         lambda order, fold: 3 * (order + fold + 1) ** 2,
         polynomial_cuda,
+    ),
+)
+branched = _rows(
+    "branched_sig_kernel",
+    Scheme(
+        "branched_sig_kernel",
+        ("depth", "order1", "order2"),
+        lambda depth, order1, order2: (order1, order2),
+        lambda depth, order1, order2: 25 * depth << (order1 + order2),
+        branched_kernels_cuda,
     ),
 )

@@ -93,17 +93,20 @@ class Call(NamedTuple):
         of_second = self.length2 - (self.static_kernel == _LINEAR)
         return strip.strips * (strip.points + 1) * self.channels * 32, of_second * self.channels
 
-    def strip(self, rows: int, coarse: int, cells: int, held: int, block: int) -> Strip:
+    def strip(
+        self, rows: int, coarse: int, cells: int, held: int, block: int, columns: int = 4
+    ) -> Strip:
         """The strips for lanes with at most `rows` rows and `coarse` increments.
 
-        Lanes do `cells` columns in a phase, and keep all channels of their points if that are
-        `held` numbers or fewer, else `block` channels at a time.
+        Lanes do `cells` columns in a phase, `columns` in a step if these are so many, and keep all
+        channels of their points if that are `held` numbers or fewer, else `block` channels at a
+        time.
         """
         needed = -(-(self.length1 - 1) // 32)  # increments of a lane that one strip would need
         coarse = min(coarse, 1 << (needed - 1).bit_length())
         rows = min(rows, coarse << self.order1)
         row_order = min(self.order1, rows.bit_length() - 1)
-        columns = min(4, 1 << self.order2)
+        columns = min(columns, 1 << self.order2)
         steps, split = cells // columns, self.order2 + 1 - columns.bit_length()
         coarse = rows >> row_order
         points = coarse + self.of_points

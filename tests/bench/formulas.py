@@ -24,6 +24,8 @@ DEFINITIONS = {
     "log_sig_fmas": "those of the signature and its gradient, of the last level Lyndon words only; "
     "logarithms and changes of basis are not counted; of log_sig_combine and log_sig_join those of "
     "exponentials, product and logarithm of tensors, though to degree 4 there is a shorter way",
+    "branched_sig_fmas": "those of the signature of words and its gradient, not the matrix from "
+    "words to trees; of branched_sig_combine one per number",
     "sig_kernel_fmas": "per increment of two segments d for the inner product and 3 for what the "
     "scheme needs of it, per cell of the refined grid 4; with RBF, instead of d, 2 d and 20 per "
     "pair of points; gradients three times as many",
@@ -227,6 +229,50 @@ def log_sig_join_flops(batch: int, d: int, degree: int) -> int:
 def log_sig_join_numbers(batch: int, d: int, degree: int) -> int:
     """Numbers that it must read or write."""
     return batch * (2 * log_sig_length(d, degree) + d)
+
+
+def branched_sig_length(d: int, degree: int, planar: bool) -> int:
+    """Trees, or ordered forests, of 1 to `degree` nodes with d labels."""
+    if planar:
+        return sum(d**n * math.comb(2 * n, n) // (n + 1) for n in range(1, degree + 1))
+    forests, trees = [1], [0]  # of so many nodes; a forest marked at a node has it in a tree
+    for n in range(1, degree + 1):
+        trees.append(d * forests[n - 1])
+        marked = [sum(s * trees[s] for s in range(1, k + 1) if k % s == 0) for k in range(n + 1)]
+        forests.append(sum(marked[k] * forests[n - k] for k in range(1, n + 1)) // n)
+    return sum(trees)
+
+
+def branched_sig_flops(batch: int, length: int, d: int, degree: int) -> int:
+    """Useful floating point operations of `arraysig.branched_sig`: those of the signature."""
+    return sig_flops(batch, length, d, degree)
+
+
+def branched_sig_backprop_flops(batch: int, length: int, d: int, degree: int) -> int:
+    """Useful floating point operations of its gradient, likewise."""
+    return sig_backprop_flops(batch, length, d, degree)
+
+
+def branched_sig_ito_flops(batch: int, length: int, d: int, degree: int) -> int:
+    """Useful floating point operations with corrections of level 2, likewise."""
+    return sig_correction_flops(batch, length, d, degree)
+
+
+def branched_sig_numbers(planar: bool, batch: int, length: int, d: int, degree: int) -> int:
+    """Numbers that `arraysig.branched_sig` must read or write."""
+    return batch * (length * d + branched_sig_length(d, degree, planar))
+
+
+def branched_sig_backprop_numbers(
+    planar: bool, batch: int, length: int, d: int, degree: int
+) -> int:
+    """Numbers that its gradient must read or write."""
+    return batch * (2 * length * d + branched_sig_length(d, degree, planar))
+
+
+def branched_sig_combine_numbers(planar: bool, batch: int, d: int, degree: int) -> int:
+    """Numbers that `arraysig.branched_sig_combine` must read or write."""
+    return 3 * batch * branched_sig_length(d, degree, planar)
 
 
 def pde_cells(pairs: int, length: int, d: int, order: int) -> int:

@@ -343,6 +343,126 @@ _LIE: dict[str, Any] = {
 }
 
 
+def _branched_inputs(planar: bool) -> Callable[[Cell, np.random.Generator], Arrays]:
+    def inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+        import arraysig
+
+        path = brownian(cell, rng)
+        bsig = arraysig.branched_sig(path, cell[3], planar=planar)  # for the peer's gradient
+        return {"path": path, "bsig": bsig, "derivs": rng.standard_normal(bsig.shape)}
+
+    return inputs
+
+
+def _branched_elements(planar: bool) -> Callable[[Cell, np.random.Generator], Arrays]:
+    def inputs(cell: Cell, rng: np.random.Generator) -> Arrays:
+        batch, d, degree = cell
+        shape = batch, formulas.branched_sig_length(d, degree, planar)
+        return {name: rng.standard_normal(shape) for name in ("a", "b")}
+
+    return inputs
+
+
+@functools.cache
+def _with_trees(lib: Any, d: int, degree: int, planar: bool) -> Any:
+    """The library, after what the peer can not do without."""
+    lib.prepare_branched_sig(d, degree, planar=planar)
+    return lib
+
+
+def _branched(lib: Any, a: Arrays, cell: Cell, n_jobs: int, planar: bool, **options: Any) -> Any:
+    lib = _with_trees(lib, cell[2], cell[3], planar)
+    return lib.branched_sig(a["path"], cell[3], planar=planar, n_jobs=n_jobs, **options)
+
+
+def _branched_ito(lib: Any, a: Arrays, cell: Cell, n_jobs: int, planar: bool) -> Any:
+    """Of trees without order the peer has only chains right, which are compared."""
+    correction = _correction(cell, a["path"].dtype)
+    found = _branched(lib, a, cell, n_jobs, planar, correction=correction)
+    return found if planar else found[..., _chains(cell[2], cell[3])]
+
+
+@functools.cache
+def _chains(d: int, degree: int) -> list[int]:
+    import arraysig
+
+    def is_chain(tree: Any) -> bool:
+        return len(tree) == 1 or (len(tree) == 2 and is_chain(tree[0]))
+
+    return [i for i, tree in enumerate(arraysig.trees(d, degree)[1:]) if is_chain(tree)]
+
+
+def _branched_rows(planar: bool) -> list[Row]:
+    """The rows of one kind of trees."""
+    numbers = {
+        name: functools.partial(getattr(formulas, f"{name}_numbers"), planar)
+        for name in ("branched_sig", "branched_sig_backprop", "branched_sig_combine")
+    }
+    option = "[planar]" if planar else ""
+    of_paths: dict[str, Any] = {
+        "columns": ("batch", "length", "d", "degree"),
+        "quick": ((9, 30, 2, 3), (1, 400, 3, 2)),
+        "cuda": (),
+        "tiny": (2, 3, 2, 2),
+        "inputs": _branched_inputs(planar),
+        "topic": "branched",
+    }
+    grid = (*((256, 1000, d, n) for d in (2, 4, 8) for n in (2, 3)), (64, 200, 2, 5))
+    return [
+        Row(
+            name=f"branched_sig{option}",
+            cells=grid,
+            call=lambda lib, a, cell, n_jobs: _branched(lib, a, cell, n_jobs, planar),
+            flops=formulas.branched_sig_flops,
+            numbers=numbers["branched_sig"],
+            tolerance={"float32": 1e-4, "float64": 1e-12},
+            bars=_bars(Bar(40, 12)),
+            **of_paths,
+        ),
+        Row(
+            name=f"branched_sig_backprop{option}",
+            cells=grid,
+            call=lambda lib, a, cell, n_jobs: _with_trees(
+                lib, cell[2], cell[3], planar
+            ).branched_sig_backprop(
+                a["path"], a["bsig"], a["derivs"].copy(), cell[3], planar=planar, n_jobs=n_jobs
+            ),
+            flops=formulas.branched_sig_backprop_flops,
+            numbers=numbers["branched_sig_backprop"],
+            tolerance={"float32": 2e-3, "float64": 1e-11},
+            bars=_bars(Bar(15, 5)),
+            **of_paths,
+        ),
+        Row(
+            name=f"branched_sig[ito{',planar' if planar else ''}]",
+            cells=((256, 1000, 4, 3),),
+            call=lambda lib, a, cell, n_jobs: _branched_ito(lib, a, cell, n_jobs, planar),
+            flops=formulas.branched_sig_ito_flops,
+            numbers=numbers["branched_sig"],
+            tolerance={"float32": 1e-3, "float64": 1e-12},
+            bars=_bars(Bar(None, 4)),
+            **of_paths,
+        ),
+        Row(
+            name=f"branched_sig_combine{option}",
+            columns=("batch", "d", "degree"),
+            cells=((4096, 4, 3), (4096, 2, 5)),
+            quick=((9, 3, 3),),
+            cuda=(),
+            tiny=(2, 2, 2),
+            inputs=_branched_elements(planar),
+            call=lambda lib, a, cell, n_jobs: _with_trees(
+                lib, *cell[1:], planar
+            ).branched_sig_combine(a["a"], a["b"], *cell[1:], planar=planar, n_jobs=n_jobs),
+            flops=numbers["branched_sig_combine"],
+            numbers=numbers["branched_sig_combine"],
+            tolerance={"float32": 1e-4, "float64": 1e-12},
+            bars=_bars(Bar(None, 1)),
+            topic="branched",
+        ),
+    ]
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         name="sig",
@@ -577,6 +697,8 @@ ROWS: tuple[Row, ...] = (
         ),
         **_LIE,
     ),
+    *_branched_rows(planar=False),
+    *_branched_rows(planar=True),
 )
 
 BY_NAME: Mapping[str, Row] = {row.name: row for row in ROWS}
@@ -618,6 +740,10 @@ def _log_sig3(lib: Any, path: Any) -> Any:
     return _prepared(lib, path.shape[-1], 3, 1).log_sig(path, 3)
 
 
+def _branched_sig3(lib: Any, path: Any) -> Any:
+    return _with_trees(lib, path.shape[-1], 3, False).branched_sig(path, 3)
+
+
 def _small_kernel(lib: Any, path: Any) -> Any:
     return lib.sig_kernel(path, path, dyadic_order=0)
 
@@ -632,6 +758,9 @@ def _sig2_and_gradient(lib: Any, path: Any) -> Any:
 LATENCIES: tuple[LatencyRow, ...] = (
     LatencyRow("sig, NumPy", "sig", (10, 2), "numpy", _sig2, "pysiglib", 8),
     LatencyRow("log_sig, NumPy", "log_sig", (10, 2), "numpy", _log_sig3, "pysiglib", 12),
+    LatencyRow(
+        "branched_sig, NumPy", "branched_sig", (10, 2), "numpy", _branched_sig3, "pysiglib", 20
+    ),
     LatencyRow("sig_kernel, NumPy", "sig_kernel", (10, 2), "numpy", _small_kernel, "pysiglib", 15),
     LatencyRow("sig, Torch", "sig", (10, 2), "torch", _sig2, "pysiglib.torch_api"),
     LatencyRow(
