@@ -393,36 +393,15 @@ def test_exact_arithmetic(xp: Backend, planar: bool, flags: dict[str, bool]) -> 
 
 
 @each_kind
-@pytest.mark.parametrize("size", [(1, 3), (2, 3), (1, 5)], ids=str)
-def test_tables(size: tuple[int, int], planar: bool) -> None:
-    """The product, entry by entry; with trees it takes values on forests in steps."""
-    rows, first, second, table = tables.bilinear(tables.product_key(*size, planar))
+@each_size
+def test_coproducts(xp: Backend, size: tuple[int, int], planar: bool) -> None:
+    """Of whole numbers products are exact, so that every term of a coproduct counts."""
+    rng = np.random.default_rng(5)
     length = arraysig.branched_sig_length(*size, planar=planar)
-    assert (rows, second) == (length, length)
-    assert table.array[0] == 0
-    count = table.array[rows]
-    pruned, trunk, number = table.array[rows + 1 :].reshape(3, count)
-    assert pruned.max() < first
-    assert trunk.max() < length
-    hopf, where = slow.hopf(*size, planar), {}
-    for place, i in zip(hopf.basis, range(length), strict=True):
-        where[place] = i
-    for place, i in where.items():
-        terms = hopf.terms[:, hopf.terms[0] == place]
-        entries = slice(table.array[i], table.array[i + 1])
-        assert number[entries].sum() == terms[3].sum()
-        assert (number[entries] > 0).all()
-        expected = sorted((where.get(r, -1), int(n)) for _, _, r, n in terms.T)
-        assert sorted(zip(trunk[entries].tolist(), number[entries].tolist(), strict=True)) == (
-            expected
-        )
-    for key in (
-        tables.product_key(*size, planar),
-        *tables.adjoints(tables.product_key(*size, planar)),
-    ):
-        assert (
-            np.diff(tables.bilinear(key).table.array[: tables.bilinear(key).rows + 1]) >= 0
-        ).all()
+    one, two = (rng.integers(1, 10, size=length).astype(float) for _ in range(2))
+    got = arraysig.branched_sig_combine(xp.array(one), xp.array(two), *size, planar=planar)
+    expected = slow.combine(one, two, (*size, planar))
+    np.testing.assert_array_equal(xp.numpy(got), expected)
 
 
 # ---- Identities ---------------------------------------------------------------------------------
