@@ -106,7 +106,14 @@ GROUPS = {
         "is_lyndon",
     ],
     "Trees": ["trees", "trees_of_order", "tree_to_idx", "idx_to_tree"],
-    "Tables of log-signatures": ["prepare_log_sig", "set_cache_dir", "clear_cache"],
+    "Tables": [
+        "prepare_log_sig",
+        "prepare_branched_sig",
+        "prepare_branched_log_sig",
+        "prepare_branched_sig_coef",
+        "set_cache_dir",
+        "clear_cache",
+    ],
     "Configuration": ["show_config"],
 }
 

@@ -863,7 +863,12 @@ def _from_file(kind: str, size: tuple[int, int], keys: Sequence[Key]) -> bool:
 
 
 def prepare(
-    channels: int, degree: int, planar: bool, lie_kinds: Sequence[int], use_disk: bool
+    channels: int,
+    degree: int,
+    planar: bool,
+    use_disk: bool,
+    logarithms: bool = False,
+    lie_kinds: Sequence[int] = (),
 ) -> OSError | None:
     """Make all tables of an algebra, with `use_disk` from what is in files.
 
@@ -874,6 +879,8 @@ def prepare(
     maps += [forests_key(channels, degree, k) for k in range(0 if planar else stages(degree))]
     brackets = [lie_key(kind, channels, degree) for kind in lie_kinds]
     groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:4] for m in maps]}
+    if logarithms:
+        maps += [step_key(channels, degree, planar, top) for top in range(2, degree + 1)]
     if brackets:
         groups["plane"] = [key[:-1] for key in brackets]
     failure: OSError | None = None
