@@ -180,7 +180,8 @@ def branched_sig(
 
     With a correction products of increments no longer obey the product rule of ordinary calculus:
     the coefficients are integrals in the sense of Itô, for one, and of a tree with branches they
-    can not be read off `sig`.
+    can not be read off `sig`. With `planar` a forest of leaves is a word, which has the coefficient
+    that `sig` has without a correction.
 
     In Torch all derivatives exist, in reverse and forward mode.
 
@@ -262,7 +263,7 @@ def branched_sig_backprop(
     Notes
     -----
     The transposed matrix, and then the gradient of the signature, which costs about three times
-    what that costs.
+    what that costs. A correction is constant, also where it was made of the path.
 
     Examples
     --------

@@ -222,7 +222,9 @@ def branched_log_sig_backprop(
     grad = without_scalar(derivs, scalar_term)
     words = forward(walked, *attrs)
     if _is_plain(key):
-        (grad,) = gradients(lambda x: of.to_lyndon(x, method), [sparse(words, key, n_jobs)], grad)
+        (grad,) = gradients(
+            lambda x: of.to_lyndon(x, method), [sparse(words, key, of.n_jobs)], grad
+        )
         grad = sparse(grad, transposed(key), of.n_jobs)
         grad = lie.log_vjp(grad, words, of.channels, of.degree, 0, of.n_jobs)
     else:

@@ -170,7 +170,7 @@ def prepare_branched_sig(
     name = "prepare_branched_sig"
     of = algebra(name, dimension, degree, planar, 1, time_aug, lead_lag)
     use_disk = check.flag(name, "use_disk", use_disk)
-    _report(name, trees.prepare(of.channels, of.degree, of.planar, (), use_disk))
+    _report(name, trees.prepare(*of[:3], use_disk))
 
 
 @documented
@@ -231,7 +231,7 @@ def prepare_branched_log_sig(
     method = checked_format(name, method, of.planar)
     use_disk = check.flag(name, "use_disk", use_disk)
     kinds = ((), (trees.COEFFICIENTS,), (trees.COORDINATES, trees.EXPAND))[method]
-    _report(name, trees.prepare(of.channels, of.degree, of.planar, kinds, use_disk))
+    _report(name, trees.prepare(*of[:3], use_disk, True, kinds))
 
 
 @documented

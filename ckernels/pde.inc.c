@@ -42,10 +42,12 @@ typedef struct {
     REAL *out, *dx, *dy;
     i64 count1, count2, channels;
     i64 steps1, steps2, order1, order2;
-    i64 size1, size2;  /* of a path, in numbers */
-    i64 degree, fold;  /* of polynomial cells, else 0 */
-    i64 depth, levels; /* of branched kernels, else 0; values that are kept of a node, else 1 */
-    i64 width;         /* VECs of a row of h or of A per coarse column */
+    i64 size1, size2; /* of a path, in numbers */
+    i64 degree, fold; /* of polynomial cells, else 0 */
+    i64 depth;        /* of branched kernels, else 0 */
+    i64 sums, powers; /* depths of which E, and K, go from row to row */
+    i64 levels;       /* values that are kept of a node */
+    i64 width;        /* VECs of a row of h or of A per coarse column */
     REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
     REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];
     int kind, symmetric;

@@ -149,7 +149,7 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
         __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
     }
     if (job->depth)
-        return AS_T(exp2_or_zero)(left[job->depth * job->rows * fine - 1])[AS_LANES - 1];
+        return AS_T(exp2_or_zero)(left[job->sums * job->rows * fine - 1])[AS_LANES - 1];
     if (!job->degree)
         return left[job->rows * fine][AS_LANES - 1];
     /* rows behind the last one pass A on, so that the last lane has it, but not B */

@@ -55,14 +55,14 @@ static i64 AS_T(left_size)(const PDE_JOB *job, i64 height)
 {
     if (job->degree)
         return job->rows * job->width;
-    return job->depth ? job->depth * height + (job->depth - 1) * (height + 1) : height + 1;
+    return job->depth ? job->sums * height + job->powers * (height + 1) : height + 1;
 }
 
 /* What is on the left of the first column. */
 static void AS_T(start_left)(const PDE_JOB *job, i64 height, VEC *left)
 {
     for (i64 i = 0; i < AS_T(left_size)(job, height); ++i)
-        left[i] = AS_T(all_lanes)(job->degree ? i % job->width == 0 : i >= job->depth * height);
+        left[i] = AS_T(all_lanes)(job->degree ? i % job->width == 0 : i >= job->sums * height);
 }
 
 /* Number i of the row above the first one. */
@@ -70,7 +70,7 @@ static REAL AS_T(first_row)(const PDE_JOB *job, i64 i)
 {
     if (job->degree)
         return i % job->width == 0;
-    return job->depth && i % AS_T(branched_width)(job->depth) >= job->depth;
+    return job->depth && i % (job->sums + job->powers) >= job->sums;
 }
 
 static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
@@ -116,8 +116,10 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         AS_T(sweep_any)(job, p, end - t, left, above + t * w, below ? below + t * w : NULL,
                         values ? values + t * kept : NULL, NULL, strip.rows, strip.fine);
     }
+    if (job->depth && job->sums > job->powers)
+        return AS_T(exp2_or_zero)(left[job->sums * height - 1]);
     if (job->depth)
-        return AS_T(exp2_or_zero)(left[job->depth * height - 1]);
+        return (VEC){0};
     if (!job->degree)
         return left[height];
     if (!below)
@@ -422,6 +424,7 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
             grad[l] += of[at.column * job->count2 + at.row];
     }
     memset(s->adjoint, 0, sizeof(VEC) * (size_t)(n + 1));
+    VEC total = {0};     /* E at the end of branched kernels */
     VEC corner[AS_LEFT]; /* adjoint of the last B */
     if (job->degree) {
         for (i64 k = 0; k < job->width; ++k)
@@ -447,18 +450,15 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
                             s->fine + i * n, left, NULL);
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
             const AS_T(strip) strip = AS_T(strip_at)(job, first + i);
-            const VEC value = AS_T(run_strip)(
-                job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left, s->values);
+            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left,
+                            s->values);
             const VEC *seeds = job->grid ? s->seeds : NULL;
             if (seeds)
                 AS_T(load_seeds)(job, lanes, first + i, s->seeds);
             if (job->depth) {
-                memset(left, 0,
-                       sizeof(VEC) * (size_t)AS_T(left_size)(job, strip.rows * strip.fine));
-                if (first + i == strips - 1 && !job->grid)
-                    s->adjoint[AS_T(grid_columns)(job) * job->depth - 1] = grad * value;
+                memset(left, 0, sizeof(VEC) * (size_t)(job->sums * AS_PDE_ROWS));
                 AS_T(sweep_branched_strip_back)(job, s->p, job->steps2, s->values, s->adjoint, left,
-                                                seeds, strip.rows, strip.fine);
+                                                seeds, &total, strip.rows, strip.fine);
             } else if (job->degree) {
                 memset(left, 0, sizeof(VEC) * (size_t)AS_T(left_size)(job, 0));
                 if (first + i == strips - 1)
@@ -471,6 +471,13 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
                                        strip.rows, strip.fine);
             AS_T(add_strip)(job, s, strip);
         }
+    }
+    if (job->depth && !job->grid) {
+        const VEC factor = grad * AS_T(exp2_or_zero)(total);
+        for (i64 k = 0; k < job->size1; ++k)
+            s->dx[k] *= factor;
+        for (i64 k = 0; k < job->size2; ++k)
+            s->dy[k] *= factor;
     }
     if (job->kind == AS_LINEAR) {
         AS_T(points_of_increments)(s->dx, job->steps1, job->channels, job->scale);
@@ -634,9 +641,10 @@ static void AS_T(use_branched)(PDE_JOB *job, i64 depth, i64 order1, i64 order2)
 {
     AS_T(use_differences)(job, order1, order2);
     job->scale *= depth ? (REAL)(0.5 / AS_LN2) : 0;
-    job->depth = as_most(depth, 1);
-    job->levels = job->depth - !job->grid;
-    job->width *= AS_T(branched_width)(job->depth);
+    job->depth = job->sums = as_most(depth, 1);
+    job->powers = job->depth - 1;
+    job->levels = job->powers + job->grid;
+    job->width = (job->sums + job->powers) << order2;
 }
 
 static void AS_T(use_polynomials)(PDE_JOB *job, i64 degree, i64 fold)
@@ -699,7 +707,7 @@ static int AS_T(run_bands)(PDE_JOB *job, int threads)
 /* Whether bytes of a row overflow, of which a gradient has up to three for each strip. */
 static int AS_T(is_too_long)(const PDE_JOB *job)
 {
-    return job->steps2 > ((i64)1 << 40) / job->width;
+    return job->steps2 > ((i64)1 << 40) / as_most(1, job->width);
 }
 
 static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
@@ -728,6 +736,10 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
     }
     if (AS_T(is_too_long)(job))
         return AS_OUT_OF_MEMORY;
+    if (job->depth && !job->grid) { /* the last depth is left out */
+        job->sums = job->powers;
+        job->width = (job->sums + job->powers) << job->order2;
+    }
     job->together = strips;
     if (strips * job->steps2 * job->width > AS_PDE_CHECKPOINTS / AS_VECTOR_BYTES)
         for (job->together = 1; job->together * job->together < strips;)

@@ -217,3 +217,32 @@ AS_INLINE VEC AS_T(shift_lanes)(VEC v, REAL first)
     return AS_SHUFFLE(v, other, 2, 0);
 #endif
 }
+
+/* Lane by lane the greater, or the lesser, of both; NaN where `value` is. Compilers make two
+ * operations of the comparison, for zeros and NaN; the instruction's choice is the one wanted. */
+#ifdef AS_DOUBLE
+#define AS_PACKED "pd"
+#else
+#define AS_PACKED "ps"
+#endif
+#if defined(__AVX__)
+#define AS_OF_BOTH(name, bound, value, comparison)                                                 \
+    VEC result;                                                                                    \
+    __asm__("v" name AS_PACKED " %2, %1, %0" : "=v"(result) : "v"(bound), "v"(value));             \
+    return result
+#elif defined(__SSE2__)
+#define AS_OF_BOTH(name, bound, value, comparison)                                                 \
+    VEC result = bound;                                                                            \
+    __asm__(name AS_PACKED " %1, %0" : "+x"(result) : "x"(value));                                 \
+    return result
+#else
+#define AS_OF_BOTH(name, bound, value, comparison)                                                 \
+    VEC result;                                                                                    \
+    for (int l = 0; l < AS_LANES; ++l)                                                             \
+        result[l] = bound[l] comparison value[l] ? bound[l] : value[l];                            \
+    return result
+#endif
+AS_INLINE VEC AS_T(at_least)(VEC bound, VEC value) { AS_OF_BOTH("max", bound, value, >); }
+AS_INLINE VEC AS_T(at_most)(VEC bound, VEC value) { AS_OF_BOTH("min", bound, value, <); }
+#undef AS_PACKED
+#undef AS_OF_BOTH

@@ -40,9 +40,8 @@ AS_INLINE VEC AS_T(choose)(IVEC mask, VEC a, VEC b)
 /* exp(x), and within the range of normal results only: least or largest of them beyond it. */
 AS_INLINE VEC AS_T(exp_lanes)(VEC x)
 {
-    const VEC least = AS_T(all_lanes)(AS_EXP_LEAST), most = AS_T(all_lanes)(AS_EXP_MOST);
-    VEC inside = AS_T(choose)(x < least, least, x);
-    inside = AS_T(choose)(inside > most, most, inside);
+    const VEC inside = AS_T(at_most)(AS_T(all_lanes)(AS_EXP_MOST),
+                                     AS_T(at_least)(AS_T(all_lanes)(AS_EXP_LEAST), x));
     VEC k = inside * (REAL)1.4426950408889634 + (REAL)AS_ROUNDER;
     const IVEC power = (IVEC)k;
     k -= (REAL)AS_ROUNDER;
@@ -67,39 +66,61 @@ AS_INLINE VEC AS_T(exp_lanes)(VEC x)
     return sum * (VEC)((power + AS_BIAS) << AS_MANTISSA); /* a product, for NaN to stay */
 }
 
-/* 2^x for |x| <= 1/2 by a polynomial with 1 in front, of least largest error: 0.02 and 0.08 units
- * of rounding. */
-AS_INLINE VEC AS_T(exp2_fraction)(VEC x)
-{
-#ifdef AS_DOUBLE
-    static const double terms[] = {
-        0.69314718055994569675,   0.24022650695910098007,   0.055504108664790394552,
-        0.0096181291076070023796, 0.0013333558153439964747, 0.0001540353044157213033,
-        1.5252727385193868197e-5, 1.3215442675329822143e-6, 1.0180647659234138888e-7,
-        7.0725704128144235096e-9, 4.078071929588336665e-10};
-    enum { LAST = 10 };
-#else
-    static const float terms[] = {0.6931472149680279f,    0.24022652782887737f,
-                                  0.05550310551013797f,   0.009617692972993062f,
-                                  0.0013406643902351759f, 0.00015594678161326619f};
-    enum { LAST = 5 };
-#endif
-    VEC sum = AS_T(all_lanes)(terms[LAST]);
-    AS_UNROLL for (int i = LAST - 1; i >= 0; --i) sum = sum * x + terms[i];
-    return sum * x + (REAL)1;
-}
-
 /* 2^x where that is a normal number; the least of them below, and infinity above, from half the
- * largest number on. */
+ * largest number on. x = k / AS_PARTS + r with |r| <= 1 / (2 AS_PARTS); of 2^r there is a
+ * polynomial with 1 in front that is good to 0.04 units of rounding (interpolation at Chebyshev's
+ * nodes), and of 2^(k / AS_PARTS) the fraction of the exponent stands in a register where that has
+ * room. */
+#if AS_VECTOR_BYTES == 64 && !defined(__clang__) /* which has no shuffle by a variable */
+#define AS_PARTS AS_LANES
+#define AS_PART_SHIFT (AS_MANTISSA - (AS_LANES == 16 ? 4 : 3))
+#else
+#define AS_PARTS 1
+#endif
 AS_INLINE VEC AS_T(exp2_lanes)(VEC x)
 {
-    const VEC least = AS_T(all_lanes)(1 - AS_BIAS), most = AS_T(all_lanes)(AS_BIAS + 1);
-    VEC inside = AS_T(choose)(x < least, least, x);
-    inside = AS_T(choose)(inside > most, most, inside);
-    const VEC k = inside + (REAL)AS_ROUNDER;
-    const VEC sum = AS_T(exp2_fraction)(inside - (k - (REAL)AS_ROUNDER));
-    return sum * (VEC)(((IVEC)k + AS_BIAS) << AS_MANTISSA); /* a product, for NaN to stay */
+#if defined(AS_DOUBLE) && AS_PARTS > 1
+    static const double terms[] = {0.69314718055994530942,   0.24022650695910932816,
+                                   0.055504108664822243509,  0.0096181290899833007826,
+                                   0.0013333558132838855753, 0.0001540443381934758133,
+                                   1.5253429586496909374e-5};
+    /* bits of 2^(k / 8), without those that adding k to the exponent brings */
+    const IVEC table = {0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715,
+                        0x3feebfdad5362a27, 0x3feea09e667f3bcd, 0x3feeace5422aa0db,
+                        0x3feee89f995ad3ad, 0x3fef5818dcfba487};
+#elif defined(AS_DOUBLE)
+    static const double terms[] = {
+        0.69314718055994530942,   0.2402265069591009822,    0.055504108664821594339,
+        0.0096181291076068885273, 0.001333355814641693531,  0.00015403530441736050155,
+        1.5252733829836118394e-5, 1.3215442587921689653e-6, 1.0178062445845773521e-7,
+        7.0725859492692236999e-9, 4.4549605981865183938e-10};
+#elif AS_PARTS > 1
+    static const float terms[] = {0.6931471805599453f, 0.24023355156988721f, 0.05550508525196963f};
+    const IVEC table = {0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
+                        0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+                        0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
+#else
+    static const float terms[] = {0.6931472067028326f,    0.24022650922288758f,
+                                  0.05550327226670302f,   0.009618056678524638f,
+                                  0.0013400428178215838f, 0.00015461444698569129f};
+#endif
+    enum { LAST = sizeof(terms) / sizeof(terms[0]) - 1 };
+    const REAL rounder = (REAL)AS_ROUNDER / AS_PARTS;
+    const VEC inside = AS_T(at_most)(AS_T(all_lanes)(AS_BIAS + 1),
+                                     AS_T(at_least)(AS_T(all_lanes)(1 - AS_BIAS), x));
+    const VEC k = inside + rounder, r = inside - (k - rounder);
+    VEC sum = AS_T(all_lanes)(terms[LAST]);
+    AS_UNROLL for (int i = LAST - 1; i >= 0; --i) sum = sum * r + terms[i];
+    sum = sum * r + (REAL)1;
+#if AS_PARTS > 1
+    const IVEC power = __builtin_shuffle(table, (IVEC)k) + ((IVEC)k << AS_PART_SHIFT);
+#else
+    const IVEC power = ((IVEC)k + AS_BIAS) << AS_MANTISSA;
+#endif
+    return sum * (VEC)power; /* a product, for NaN to stay */
 }
+#undef AS_PARTS
+#undef AS_PART_SHIFT
 
 /* The same, and 0 below the least normal number. */
 AS_INLINE VEC AS_T(exp2_or_zero)(VEC x)

@@ -33,7 +33,7 @@ numpydoc_show_class_members = False
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # "array", "int", "optional" in docstrings
 
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 nb_execution_mode = "force"

@@ -130,8 +130,9 @@ correction : array or None, default None
     ``2 <= m <= degree``: rows of ``dimension**2 + ... + dimension**m`` numbers, in lexicographic
     order of the labels from the root to the leaf. Of shape (row,), one row for all segments,
     (length - 1, row), or (..., length - 1, row). The time channel has none. Not with `lead_lag`,
-    and constant: a tensor that requires grad is refused. An empty array is no correction. That of
-    the Itô integral is ``-0.5`` times the quadratic covariation of each segment.
+    and constant: a tensor that requires grad is refused. An empty array is no correction. With
+    ``-0.5`` times the quadratic covariation of each segment, coefficients become Itô integrals as
+    segments become short.
 """,
     "branched_method": """
 method : {0, 1, 2, 3} or None, default None

@@ -673,21 +673,22 @@ def _wide(labels: int, degree: int, planar: bool) -> int:
 def _product(labels: int, degree: int, planar: bool) -> np.ndarray:
     """Entries: result, first factor, second factor, number."""
     space = _space(labels, degree, planar)
-    wide, keys, counts = _wide(labels, degree, planar), [], []
-    length = sum(element_counts(labels, degree, planar))
+    first_size = _wide(labels, degree, planar) + 1
+    second_size = sum(element_counts(labels, degree, planar)) + 1
+    entries = [np.zeros((4, 0), dtype=np.int64)]
     for n in range(1, degree + 1):
         for shape in _shapes(n, planar, trees_only=not planar):
             _, given = _labelled(space, shape)
             to = given.element(shape)
+            rows, keys = np.arange(len(to)), []  # no other shape has these elements
             for pruned, trunk in _cuts(shape, planar):
                 first, second = given.factor(pruned, degree), given.element(trunk)
-                keys.append((to * (wide + 1) + first + 1) * (length + 1) + second + 1)
-                counts.append(np.ones_like(to))
-    none = [np.zeros(0, dtype=np.int64)]
-    merged, sums = _merged(keys or none, counts or none)
-    rest, second = np.divmod(merged, length + 1)
-    to, first = np.divmod(rest, wide + 1)
-    return np.stack([to, first - 1, second - 1, sums])
+                keys.append((rows * first_size + first + 1) * second_size + second + 1)
+            merged, sums = _merged(keys, [np.ones_like(to)] * len(keys))
+            rest, second = np.divmod(merged, second_size)
+            row, first = np.divmod(rest, first_size)
+            entries.append(np.stack([to[row], first - 1, second - 1, sums]))
+    return np.concatenate(entries, axis=1)
 
 
 def stages(degree: int) -> int:
@@ -863,7 +864,12 @@ def _from_file(kind: str, size: tuple[int, int], keys: Sequence[Key]) -> bool:
 
 
 def prepare(
-    channels: int, degree: int, planar: bool, lie_kinds: Sequence[int], use_disk: bool
+    channels: int,
+    degree: int,
+    planar: bool,
+    use_disk: bool,
+    logarithms: bool = False,
+    lie_kinds: Sequence[int] = (),
 ) -> OSError | None:
     """Make all tables of an algebra, with `use_disk` from what is in files.
 
@@ -874,6 +880,8 @@ def prepare(
     maps += [forests_key(channels, degree, k) for k in range(0 if planar else stages(degree))]
     brackets = [lie_key(kind, channels, degree) for kind in lie_kinds]
     groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:4] for m in maps]}
+    if logarithms:
+        maps += [step_key(channels, degree, planar, top) for top in range(2, degree + 1)]
     if brackets:
         groups["plane"] = [key[:-1] for key in brackets]
     failure: OSError | None = None

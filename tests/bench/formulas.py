@@ -31,6 +31,8 @@ DEFINITIONS = {
     "pair of points; gradients three times as many",
     "sig_kernel_polynomial_fmas": "of order M: per increment d for the inner product and "
     "3 M^2 + 4 M for both edges of the cell",
+    "branched_sig_kernel_fmas": "per increment d for the inner product, per cell of the refined grid "
+    "and depth 4, and 10 for the exponential of each depth but the last; gradients three times as many",
     "gcells": "10^9 cells of refined grids per second",
     "bytes": "every input that the result depends on read once, the result written once",
     "ratio": "time of the peer by time of arraysig, each the minimum of its repetitions",
@@ -299,6 +301,31 @@ def sig_kernel_numbers(pairs: int, length: int, d: int, order: int) -> int:
 def sig_kernel_backprop_numbers(pairs: int, length: int, d: int, order: int) -> int:
     """Numbers that its gradients must read or write."""
     return pairs * (4 * length * d + 1)
+
+
+def branched_sig_kernel_flops(pairs: int, length: int, d: int, order: int, depth: int) -> int:
+    """Useful operations of `arraysig.branched_sig_kernel`."""
+    cells = pde_cells(pairs, length, d, order)
+    return 2 * (pairs * (length - 1) ** 2 * d + (14 * depth - 10) * cells)
+
+
+def branched_sig_kernel_backprop_flops(
+    pairs: int, length: int, d: int, order: int, depth: int
+) -> int:
+    """Useful operations of both its gradients."""
+    return 3 * branched_sig_kernel_flops(pairs, length, d, order, depth)
+
+
+def branched_sig_kernel_numbers(pairs: int, length: int, d: int, order: int, depth: int) -> int:
+    """Numbers that it must read or write."""
+    return sig_kernel_numbers(pairs, length, d, order)
+
+
+def branched_sig_kernel_backprop_numbers(
+    pairs: int, length: int, d: int, order: int, depth: int
+) -> int:
+    """Numbers that its gradients must read or write."""
+    return sig_kernel_backprop_numbers(pairs, length, d, order)
 
 
 def sig_kernel_gram_flops(paths: int, length: int, d: int, order: int) -> int:

@@ -226,7 +226,7 @@ def _paths(*names: str) -> Callable[[Cell, np.random.Generator], Arrays]:
             "gram": lambda: rng.standard_normal((cell[0], cell[0])),
         }
         scale = 1 / np.sqrt(cell[2])
-        return {n: kinds[n]() if n in kinds else brownian(cell, rng) * scale for n in names}
+        return {n: kinds[n]() if n in kinds else brownian(cell[:4], rng) * scale for n in names}
 
     return inputs
 
@@ -274,6 +274,23 @@ _POLYNOMIAL: dict[str, Any] = _GRAMS | {
     "quick": ((9, 30, 2, 3),),
     "tiny": (2, 3, 2, 2),
     "grid_cells": lambda paths, length, d, order: paths**2 * (length - 1) ** 2,
+}
+_BRANCHED_KERNELS: dict[str, Any] = {
+    "columns": ("pairs", "length", "d", "order", "depth"),
+    "cells": tuple(
+        (32, length, 4, order, depth)
+        for depth in (2, 3)
+        for length in (100, 200)
+        for order in (0, 1)
+    ),
+    "quick": ((9, 30, 2, 1, 2),),
+    "tiny": (2, 3, 2, 0, 2),
+    "tolerance": {"float32": 1e-4, "float64": 1e-12},
+    "bars": _bars(Bar(None, 10)),
+    "grid_cells": lambda pairs, length, d, order, depth: formulas.pde_cells(
+        pairs, length, d, order
+    ),
+    "topic": "branched-kernels",
 }
 _GRAM_BARS = {("avx512", "float32"): Bar(20, 8), ("avx512", "float64"): Bar(14, 6)}
 
@@ -621,6 +638,29 @@ ROWS: tuple[Row, ...] = (
         cells=((32, 1000, 4, 0),),
         bars=_bars(Bar(None, 20)),
         **_KERNELS,
+    ),
+    _row(
+        "branched_sig_kernel",
+        _paths("x", "y"),
+        lambda lib, a, cell, n_jobs: lib.branched_sig_kernel(
+            a["x"], a["y"], cell[4], cell[3], n_jobs=n_jobs
+        ),
+        **_BRANCHED_KERNELS,
+    ),
+    _row(
+        "branched_sig_kernel_backprop",
+        _paths("x", "y", "derivs"),
+        lambda lib, a, cell, n_jobs: lib.branched_sig_kernel_backprop(
+            a["derivs"],
+            a["x"],
+            a["y"],
+            cell[4],
+            cell[3],
+            left_deriv=True,
+            right_deriv=True,
+            n_jobs=n_jobs,
+        )[0],
+        **_BRANCHED_KERNELS,
     ),
     _row("sig_kernel_gram", _paths("x", "y"), _gram, cells=_GRAM_CELLS, bars=_GRAM_BARS, **_GRAMS),
     _row(
