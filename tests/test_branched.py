@@ -144,7 +144,7 @@ def test_indices(size: tuple[int, int], planar: bool) -> None:
 
 @each_kind
 def test_indices_of_large_trees(planar: bool, rng: np.random.Generator) -> None:
-    for size in ((1, 12), (3, 7), (40, 3)):
+    for size in ((1, 28), (3, 15), (40, 5)):
         length = arraysig.branched_sig_length(*size, planar=planar)
         before = None
         for idx in [0, *sorted(rng.integers(0, length, size=20).tolist()), length - 1]:
