@@ -229,7 +229,7 @@ def branched_sig_kernel_backprop(
     -----
     The exact derivative of the sums: their adjoint, swept from the end to the start of both paths,
     all depths together. Values of the grids are computed again in strips, from rows that the
-    forward sweep leaves, and never stored whole. The cost is about 4 times that of the forward
+    forward sweep leaves, and never stored whole. The cost is about 3 times that of the forward
     call.
 
     Examples

@@ -264,6 +264,20 @@ def test_exponentials_of_any_size(xp: Backend, dtype: str) -> None:
         assert not np.isfinite(float(arraysig.branched_sig_kernel(x, x, depth, 0)))
 
 
+@pytest.mark.parametrize(("dtype", "z", "last"), [("float32", 70, -50), ("float64", 600, -400)])
+@pytest.mark.parametrize("count", [1, 20])
+def test_an_exponential_that_overflows_on_the_way(
+    xp: Backend, dtype: str, z: float, last: float, count: int
+) -> None:
+    # K_1 is infinite in the last node alone, where the increment is negative: K_2 is 0. Rows and
+    # columns that only fill up lanes must not make NaN of it.
+    steps = np.array([[[0, 0], [1, 0], [0, 1]], [[0, 0], [0, z], [z, last]]], dtype)
+    x, y = np.repeat(steps.cumsum(1), [40, 1, 1], axis=1)
+    x, y = (xp.array(np.repeat(path[None], count, axis=0), dtype) for path in (x, y))
+    assert xp.numpy(arraysig.branched_sig_kernel(x, y, 1, 0)).min() == np.inf
+    np.testing.assert_array_equal(xp.numpy(arraysig.branched_sig_kernel(x, y, 2, 0)), 0)
+
+
 def test_nan_stays_in_its_pair(xp: Backend, rng: np.random.Generator) -> None:
     for count, length in ((3, 5), (3, 300) if xp.name == "numpy" else (4, 6)):
         x = walks(rng, count, length, 2)

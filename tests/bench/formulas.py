@@ -31,8 +31,9 @@ DEFINITIONS = {
     "pair of points; gradients three times as many",
     "sig_kernel_polynomial_fmas": "of order M: per increment d for the inner product and "
     "3 M^2 + 4 M for both edges of the cell",
-    "branched_sig_kernel_fmas": "per increment d for the inner product, per cell of the refined grid "
-    "and depth 4, and 10 for the exponential of each depth but the last; gradients three times as many",
+    "branched_sig_kernel_fmas": "per increment d for the inner product, per cell of the refined "
+    "grid and depth 4, and 10 for the exponential of each depth but the last; gradients three "
+    "times as many",
     "gcells": "10^9 cells of refined grids per second",
     "bytes": "every input that the result depends on read once, the result written once",
     "ratio": "time of the peer by time of arraysig, each the minimum of its repetitions",
