@@ -1157,7 +1157,7 @@ CASES: list[Case] = [
         _branched_algebra(1, 4, True, prepend=True, scalar_term=True),
         _branched_algebra(1, 4, False, prepend=True, scalar_term=False),
         _branched_log(2, 3, 0, False, scalar_term=True),
-        _branched_log(2, 3, 2, True),
+        _branched_log(1, 4, 2, True),
         _branched_log(1, 2, 1, True, time_aug=True, lead_lag=True, end_time=-0.5),
         _branched_log(2, 3, 0, False, levels=3),
         _branched_log(1, 3, 2, True, levels=2, time_aug=True),
