@@ -82,7 +82,8 @@ AS_FN void backward_phase(const Pair &pair, Back &back, REAL *p, const REAL *kee
                 g = in[t * COLUMNS + m];
             if (on) {
                 const REAL *k = keep + (t * KEPT + m * (ROWS + 1)) * 32;
-                const REAL *right = k - (ROWS + 1) * 32, *left = right - KEPT * 32;
+                const REAL *right = m > 0 ? k - (ROWS + 1) * 32 : nullptr;
+                const REAL *left = m > 0 ? right - KEPT * 32 : nullptr;
                 const bool border = j + t == 0; /* with K = 1 on the left */
                 REAL below = 0, lower = 0;      /* of the row below; of the lower corners */
                 if (m > 0)
@@ -163,7 +164,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     const i64 columns = pair.steps * COLUMNS, last = pair.strips - 1;
     const i64 gradient = (POINTS + 1) * (i64)pair.channels * 32;
     rows += blockIdx.x * pair.strips * columns;
-    kept += (blockIdx.x * (i64)warps + warp) * pair.phases * STEPS * KEPT * 32 + lane;
+    if (KEPT) /* else there is none */
+        kept += (blockIdx.x * (i64)warps + warp) * pair.phases * STEPS * KEPT * 32 + lane;
     grads1 += GIVEN ? number * pair.last1 * pair.last2 : blockIdx.x * pair.strips * gradient + lane;
     grads2 += blockIdx.x * (pair.last2 + !LINEAR) * pair.channels;
     REAL *sums = rows + last * columns;
