@@ -19,6 +19,10 @@
 #ifndef AS_PDE_CHECKPOINTS
 #define AS_PDE_CHECKPOINTS 16777216 /* bytes of checkpoints from which there are two layers */
 #endif
+#ifndef AS_PDE_KEPT
+#define AS_PDE_KEPT                                                                                \
+    1048576 /* bytes of values that a gradient keeps instead of computing them again */
+#endif
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
 #define AS_LN2 0.69314718055994530942
@@ -46,7 +50,9 @@ typedef struct {
     i64 degree, fold; /* of polynomial cells, else 0 */
     i64 depth;        /* of branched kernels, else 0 */
     i64 sums, powers; /* depths of which E, and K, go from row to row */
-    i64 levels;       /* values that are kept of a node */
+    i64 levels;       /* values that a strip has of a node */
+    i64 strip_values; /* VECs of them */
+    i64 kept;         /* strips that a gradient keeps the values of, not to compute them again */
     i64 width;        /* VECs of a row of h or of A per coarse column */
     REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
     REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];

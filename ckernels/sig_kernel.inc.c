@@ -91,6 +91,14 @@ static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *le
         AS_T(sweep_strip)(p, count, job->width, left, above, below, values, seam, rows, fine);
 }
 
+/* Increments of columns `t` .. `end` of a strip; with `all` for a gradient. */
+static void AS_T(increments_of)(const PDE_JOB *job, const PDE_SCRATCH *s, AS_T(strip) strip, i64 t,
+                                i64 end, VEC *p, int all)
+{
+    AS_T(increments)(job, s->x + strip.first * job->channels, s->y + t * job->channels, strip.rows,
+                     t, end, s->points, p, all && job->of_points && job->dx ? s->weights : NULL);
+}
+
 /* Sweeps a strip over all columns: `above` is h (or A) above it, `below`, which may be the same,
  * gets that below it, and `left` what is on the right of its last column. Returns the last value of
  * its last row. With `values` everything that the gradient needs is kept, and `below` may be NULL.
@@ -106,13 +114,10 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         for (i64 i = 0; i < nodes; ++i)
             *values++ = AS_T(all_lanes)(1);
     const i64 kept = job->degree ? 2 * strip.rows * w : nodes << job->order2;
-    const VEC *x = s->x + strip.first * job->channels;
-    VEC *weights = values && job->of_points && job->dx ? s->weights : NULL;
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
         const i64 end = as_least(t + AS_PDE_COLUMNS, job->steps2);
         VEC *p = values ? s->p + t * strip.rows : s->p;
-        AS_T(increments)(job, x, s->y + t * job->channels, strip.rows, t, end, s->points, p,
-                         weights);
+        AS_T(increments_of)(job, s, strip, t, end, p, values != NULL);
         AS_T(sweep_any)(job, p, end - t, left, above + t * w, below ? below + t * w : NULL,
                         values ? values + t * kept : NULL, NULL, strip.rows, strip.fine);
     }
@@ -134,6 +139,14 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
 /* Columns of the grid but the first one. */
 static i64 AS_T(grid_columns)(const PDE_JOB *job) { return job->steps2 << job->order2; }
 
+/* VECs of the values of a strip. */
+static i64 AS_T(strip_values)(const PDE_JOB *job)
+{
+    if (job->degree)
+        return 2 * job->rows * job->steps2 * job->width;
+    return (AS_T(grid_columns)(job) + 1) * job->levels * (AS_PDE_ROWS + 1);
+}
+
 static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH *s)
 {
     const i64 n = job->steps2 * job->width, strips = AS_T(strip_count)(job);
@@ -146,8 +159,8 @@ static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH 
     s->points = AS_T(take)(arena, job->of_points ? (AS_PDE_COLUMNS + 1) * (job->rows + 1) : 0);
     if (!keep)
         return;
-    const i64 columns = AS_T(grid_columns)(job), nodes = job->levels * (AS_PDE_ROWS + 1);
-    s->values = AS_T(take)(arena, job->degree ? 2 * job->rows * n : (columns + 1) * nodes);
+    const i64 columns = AS_T(grid_columns)(job);
+    s->values = AS_T(take)(arena, AS_T(strip_values)(job) * (job->kept + 1));
     if (!back)
         return;
     s->fine = AS_T(take)(arena, (as_least(job->together, strips) - 1) * n);
@@ -445,29 +458,38 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
     for (i64 block = blocks - 1; block >= 0; --block) {
         const i64 first = block * job->together;
         const i64 count = as_least(job->together, strips - first);
+        const i64 from = as_most(0, count - 1 - job->kept); /* strips whose values are kept */
         for (i64 i = 0; i < count - 1; ++i)
             AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i),
-                            s->fine + i * n, left, NULL);
+                            s->fine + i * n, left,
+                            i < from ? NULL : s->values + (i - from + 1) * job->strip_values);
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
             const AS_T(strip) strip = AS_T(strip_at)(job, first + i);
-            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL, left,
-                            s->values);
+            const int is_kept = i >= from && i < count - 1;
+            VEC *values = s->values + (is_kept ? (i - from + 1) * job->strip_values : 0);
+            if (is_kept) {
+                for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS)
+                    AS_T(increments_of)(job, s, strip, t, as_least(t + AS_PDE_COLUMNS, job->steps2),
+                                        s->p + t * strip.rows, 1);
+            } else
+                AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL,
+                                left, values);
             const VEC *seeds = job->grid ? s->seeds : NULL;
             if (seeds)
                 AS_T(load_seeds)(job, lanes, first + i, s->seeds);
             if (job->depth) {
                 memset(left, 0, sizeof(VEC) * (size_t)(job->sums * AS_PDE_ROWS));
-                AS_T(sweep_branched_strip_back)(job, s->p, job->steps2, s->values, s->adjoint, left,
+                AS_T(sweep_branched_strip_back)(job, s->p, job->steps2, values, s->adjoint, left,
                                                 seeds, &total, strip.rows, strip.fine);
             } else if (job->degree) {
                 memset(left, 0, sizeof(VEC) * (size_t)AS_T(left_size)(job, 0));
                 if (first + i == strips - 1)
                     memcpy(left + (strip.rows - 1) * job->width, corner,
                            sizeof(VEC) * (size_t)job->width);
-                AS_T(sweep_cells_back_of)(job, s->p, job->steps2, left, s->adjoint, s->values,
-                                          seeds, strip.rows);
+                AS_T(sweep_cells_back_of)(job, s->p, job->steps2, left, s->adjoint, values, seeds,
+                                          strip.rows);
             } else
-                AS_T(sweep_strip_back)(s->p, job->steps2, job->width, s->values, s->adjoint, seeds,
+                AS_T(sweep_strip_back)(s->p, job->steps2, job->width, values, s->adjoint, seeds,
                                        strip.rows, strip.fine);
             AS_T(add_strip)(job, s, strip);
         }
@@ -740,6 +762,10 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
         job->sums = job->powers;
         job->width = (job->sums + job->powers) << job->order2;
     }
+    job->strip_values = AS_T(strip_values)(job);
+    if (job->depth) /* exponentials cost more than memory */
+        job->kept =
+            as_least(strips - 1, AS_PDE_KEPT / AS_VECTOR_BYTES / as_most(1, job->strip_values));
     job->together = strips;
     if (strips * job->steps2 * job->width > AS_PDE_CHECKPOINTS / AS_VECTOR_BYTES)
         for (job->together = 1; job->together * job->together < strips;)
