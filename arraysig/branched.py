@@ -52,7 +52,7 @@ def algebra(
     channels = augmented_channels(dimension, time_aug, lead_lag)
     planar = check.flag(name, "planar", planar)
     if degree > 6 or (4 * channels) ** degree > 10**6:  # fewer elements need no counting
-        size = 16 * degree * element_length(name, channels, degree, planar)  # and more
+        size = 64 * degree * element_length(name, channels, degree, planar)  # and more
         check.table_bytes(name, "degree", degree, size)
     return Algebra(channels, degree, planar, check.n_jobs(name, n_jobs))
 
@@ -302,7 +302,27 @@ def chosen_trees(
         trees = [trees]
     if not trees:
         raise ValueError(f"{name}: `trees` must not be empty, got []")
-    return [checked_element(name, "trees", tree, channels, planar) for tree in trees], channels
+    forests = [checked_element(name, "trees", tree, channels, planar) for tree in trees]
+    return forests, channels
+
+
+#: Words that chosen trees may have: dictionaries are made of them.
+_MOST_WORDS = 2**20
+
+
+def countable(name: str, forests: list[tables.Forest], planar: bool) -> None:
+    """ValueError or MemoryError where trees are sums of too many words."""
+    if any([tables.orderings(forest, planar) >= 2**63 for forest in forests]):
+        raise ValueError(
+            f"{name}: `trees` must be sums of words that 64 bits can count, got a tree of "
+            f"{max([tables.nodes(forest) for forest in forests])} nodes"
+        )
+    words = sum([tables.most_words(forest, planar) for forest in forests])
+    if words > _MOST_WORDS:
+        raise MemoryError(
+            f"{name}: `trees` are sums of up to {words} different words, of which "
+            f"{_MOST_WORDS} are possible"
+        )
 
 
 def _chosen(
@@ -324,6 +344,7 @@ def _chosen(
     planar = check.flag(name, "planar", planar)
     n_jobs = check.n_jobs(name, n_jobs)
     forests, channels = chosen_trees(name, trees, path.shape[-1], time_aug, lead_lag, planar)
+    countable(name, forests, planar)
     degree = max([tables.nodes(forest) for forest in forests])
     longest = longest_block(name, path.shape, correction, degree, lead_lag)
     if longest > 1:
@@ -532,7 +553,7 @@ def extract_branched_sig_coef(
         if indices[-1] >= bsig.shape[-1]:
             raise IndexError(
                 f"{name}: `trees` must fit the {bsig.shape[-1]} coefficients of `bsig`, got "
-                f"{forest if planar else forest[0]!r}"
+                f"{forest if planar or not forest else forest[0]!r}"
             )
     return restore(contiguous(bsig[..., indices]))  # NumPy gathers column by column
 

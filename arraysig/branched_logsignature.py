@@ -283,6 +283,8 @@ def branched_sig_to_log_sig(
     method = checked_format(name, method, of.planar)
     scalar_term = has_scalar(name, "bsig", bsig, of)
     result = _log(of, method)(without_scalar(bsig, scalar_term))
+    if result is bsig:
+        result = bsig * 1  # a copy
     return restore(with_scalar(result, scalar_term and method == 0))
 
 
@@ -578,4 +580,4 @@ def linear_branched_log_sig_backprop(
     check.shape(name, "derivs", derivs.shape, expected)
     if of.degree == 0:
         return restore(zeros(v, tuple(v.shape)))
-    return restore(contiguous(derivs[..., scalar_term : scalar_term + of.channels]))
+    return restore(derivs[..., scalar_term : scalar_term + of.channels] * 1)  # a copy

@@ -10,7 +10,7 @@ from typing import Any
 from ._core import check, dispatch, lie, store, tables, trees
 from ._core.docs import documented
 from ._core.trees import chosen_key, prepare_chosen
-from .branched import algebra, chosen_trees
+from .branched import algebra, chosen_trees, countable
 from .branched_logsignature import checked_format
 from .logsignature import channels_of, checked_method
 from .words import tensor_length
@@ -158,6 +158,7 @@ def prepare_branched_sig(
 
     Notes
     -----
+    They stay at least while no more than eight sizes are in use; `clear_cache` drops all.
     `branched_sig` without a correction, `branched_sig_combine`, `branched_sig_join`,
     `linear_branched_sig`, logarithms and all their gradients share them.
 
@@ -230,7 +231,7 @@ def prepare_branched_log_sig(
     of = algebra(name, dimension, degree, planar, 1, time_aug, lead_lag)
     method = checked_format(name, method, of.planar)
     use_disk = check.flag(name, "use_disk", use_disk)
-    kinds = ((), (trees.COEFFICIENTS,), (trees.COORDINATES, trees.EXPAND))[method]
+    kinds = (trees.COEFFICIENTS, trees.COORDINATES, trees.EXPAND)[: (0, 1, 3)[method]]
     _report(name, trees.prepare(*of[:3], use_disk, True, kinds))
 
 
@@ -282,6 +283,7 @@ def prepare_branched_sig_coef(
         for flag, value in {"time_aug": time_aug, "lead_lag": lead_lag, "planar": planar}.items()
     ]
     forests, channels = chosen_trees(name, trees, dimension, *flags)
+    countable(name, forests, flags[-1])
     prepare_chosen(chosen_key(forests, channels, flags[-1], 1, False))
 
 

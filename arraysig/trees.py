@@ -40,13 +40,16 @@ def lyndon_length(name: str, channels: int, degree: int) -> int:
     return tables.lyndon_count(channels, degree)
 
 
-def _checked_tree(tree: Any, channels: int) -> Tree | None:
-    """A tree with labels as Python integers; None for what is no tree."""
-    if not isinstance(tree, tuple) or not tree:
+_MOST_NODES = 200  # of one element: functions of trees call themselves
+
+
+def _checked_tree(tree: Any, channels: int, levels: int) -> Tree | None:
+    """A tree with labels as Python integers; None for what is no tree of up to so many levels."""
+    if not isinstance(tree, tuple) or not tree or not levels:
         return None
     found = []
     for child in tree[:-1]:
-        found.append(_checked_tree(child, channels))
+        found.append(_checked_tree(child, channels, levels - 1))
         if found[-1] is None:
             return None
     label = tree[-1]
@@ -57,6 +60,13 @@ def _checked_tree(tree: Any, channels: int) -> Tree | None:
     return (*found, label) if 0 <= label < channels else None
 
 
+def _shown(element: tuple[Any, ...]) -> str:
+    try:
+        return repr(element)
+    except RecursionError:
+        return "a tuple of very many levels"
+
+
 def checked_element(function: str, name: str, element: Any, channels: int, planar: bool) -> Forest:
     """An element of the basis as a forest, of one tree unless `planar`; the empty one is ()."""
     if element is None:
@@ -64,14 +74,16 @@ def checked_element(function: str, name: str, element: Any, channels: int, plana
     if not isinstance(element, tuple):
         raise TypeError(f"{function}: `{name}` must be a tuple or None, got {element!r}")
     is_forest = planar and element and isinstance(element[-1], tuple)
-    found = [_checked_tree(tree, channels) for tree in (element if is_forest else (element,))]
-    if None in found:
+    given = element if is_forest else (element,)
+    found = [_checked_tree(tree, channels, _MOST_NODES) for tree in given]
+    forest = tuple([tree for tree in found if tree is not None])
+    if len(forest) < len(found) or tables.nodes(forest) > _MOST_NODES:
         what = "a tree or an ordered forest" if planar else "a tree"
         raise ValueError(
-            f"{function}: `{name}` must be {what}, (child, ..., label), with labels below "
-            f"{channels}, got {element!r}"
+            f"{function}: `{name}` must be {what}, (child, ..., label), of up to {_MOST_NODES} "
+            f"nodes with labels below {channels}, got {_shown(element)}"
         )
-    return tuple(tree for tree in found if tree is not None)
+    return forest
 
 
 def position(forest: Forest, channels: int, planar: bool) -> int:

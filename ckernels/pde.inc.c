@@ -49,6 +49,7 @@ typedef struct {
     i64 size1, size2; /* of a path, in numbers */
     i64 degree, fold; /* of polynomial cells, else 0 */
     i64 depth;        /* of branched kernels, else 0 */
+    int is_one;       /* they are of depth 0 */
     i64 sums, powers; /* depths of which E, and K, go from row to row */
     i64 levels;       /* values that a strip has of a node */
     i64 strip_values; /* VECs of them */

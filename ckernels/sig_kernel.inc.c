@@ -658,11 +658,12 @@ static void AS_T(use_differences)(PDE_JOB *job, i64 order1, i64 order2)
     job->scale = (REAL)(job->kind == AS_LINEAR ? scale * job->p0 : scale);
 }
 
-/* Depth 0 is depth 1 without increments. */
+/* Depth 0 is 1, whatever the increments. */
 static void AS_T(use_branched)(PDE_JOB *job, i64 depth, i64 order1, i64 order2)
 {
     AS_T(use_differences)(job, order1, order2);
-    job->scale *= depth ? (REAL)(0.5 / AS_LN2) : 0;
+    job->scale *= (REAL)(0.5 / AS_LN2);
+    job->is_one = !depth;
     job->depth = job->sums = as_most(depth, 1);
     job->powers = job->depth - 1;
     job->levels = job->powers + job->grid;
@@ -737,6 +738,13 @@ static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
     job->out = out;
     if (AS_T(is_too_long)(job))
         return AS_OUT_OF_MEMORY;
+    if (job->is_one) {
+        const i64 groups = job->pairs / as_most(1, job->pairs_per_group);
+        const i64 count = groups * job->count1 * job->count2;
+        for (i64 i = 0; i < count * (job->grid ? AS_T(grid_size)(job) : 1); ++i)
+            out[i] = 1;
+        return AS_OK;
+    }
     if (AS_T(takes_bands)(job, threads))
         return AS_T(run_bands)(job, threads);
     as_run_workers(AS_T(kernel_worker), job, AS_T(pde_threads)(job, threads));
@@ -751,7 +759,7 @@ static int AS_T(run_gradients)(PDE_JOB *job, i64 groups, const REAL *grad, REAL 
     job->dx = dx;
     job->dy = dy;
     const i64 strips = AS_T(strip_count)(job);
-    if (!strips || !job->steps2 || !job->pairs) {
+    if (!strips || !job->steps2 || !job->pairs || job->is_one) {
         memset(dx, 0, sizeof(REAL) * (size_t)(paths1 * job->size1));
         memset(dy, 0, sizeof(REAL) * (size_t)(paths2 * job->size2));
         return AS_OK;

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -1050,42 +1050,77 @@ def test_cleared_tables_are_made_again(planar: bool) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def bush(labels: Sequence[int]) -> Any:
+    return (*[(label,) for label in labels], 0)
+
+
+def chain(length: int) -> Any:
+    tree: Any = (0,)
+    for _ in range(length - 1):
+        tree = (tree, 0)
+    return tree
+
+
+def test_chosen_trees_of_many_words() -> None:
+    path = np.random.default_rng(0).normal(size=(4, 13))
+    line = path[:, :1]
+    moved = float(line[-1, 0] - line[0, 0])
+    got = arraysig.branched_sig_coef(line, [bush([0] * 19), chain(150)])
+    close(got, [moved**20 / 20, moved**150 / math.factorial(150)], 1e-10)
+    wide = tuple((label,) for label in range(13))  # one word, of 13 letters
+    close(
+        arraysig.branched_sig_coef(path, wide, planar=True),
+        arraysig.sig_coef(path, tuple(range(13))),
+    )
+    for call in (
+        lambda tree: arraysig.branched_sig_coef(path, tree),
+        lambda tree: arraysig.branched_sig_coef_backprop(path, tree, None, np.ones(1)),
+        lambda tree: arraysig.prepare_branched_sig_coef(13, tree),
+    ):
+        with pytest.raises(ValueError, match="`trees` must be sums of words that 64 bits"):
+            call(bush([0] * 25))
+        with pytest.raises(MemoryError, match="`trees` are sums of up to 479001600 different"):
+            call(bush(range(12)))
+        for tree in (chain(201), chain(5000), bush([0] * 200)):
+            with pytest.raises(ValueError, match="`trees` must be a tree, .* of up to 200 nodes"):
+                call(tree)
+
+
+def test_entries_are_counted_at_any_size() -> None:
+    """Numbers of elements whose product 64 bits do not hold."""
+    rng = np.random.default_rng(0)
+    columns = rng.integers(0, 3, (3, 50)) + np.array([[2**40], [2**41], [2**42]])
+    expected: dict[Any, int] = {}
+    for column in columns.T.tolist():
+        expected[tuple(column)] = expected.get(tuple(column), 0) + 1
+    got = {tuple(c[:3]): c[3] for c in tables.counted(columns).T.tolist()}
+    assert got == expected
+    assert sum(got.values()) == 50
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
 @each_kind
-@pytest.mark.parametrize("use_disk", [False, True], ids=["", "use_disk"])
-def test_prepared_tables_are_not_made_again(
-    planar: bool, use_disk: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
-    def prepare() -> None:
-        method = 2 if planar else 0
-        arraysig.prepare_branched_log_sig(2, 4, method, planar=planar, use_disk=use_disk)
-
-    expected = everything(planar, np.random.default_rng(1))
-    arraysig.clear_cache()
-    arraysig.set_cache_dir(tmp_path)
-    try:
-        prepare()
-        assert any(tmp_path.rglob("*.v*")) == use_disk
-        if use_disk:
-            arraysig.clear_cache()
-        for name in ("_product", "_forests", "_words_to_elements"):
-            monkeypatch.setattr(tables, name, None)
-        if use_disk:
-            prepare()
-        got = everything(planar, np.random.default_rng(1))
-    finally:
-        arraysig.set_cache_dir(None)
-    for a, b in zip(expected, got, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_prepared_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen, path = [((0,), 1), ((1,), (2,), 0), None], np.arange(8.0).reshape(4, 2) ** 2
-    expected = arraysig.branched_sig_coef(path, chosen, time_aug=True)
-    arraysig.clear_cache()
-    arraysig.prepare_branched_sig_coef(2, chosen, time_aug=True)
-    monkeypatch.setattr(tables, "_words_to_chosen", None)
-    np.testing.assert_array_equal(arraysig.branched_sig_coef(path, chosen, time_aug=True), expected)
-    arraysig.branched_sig_coef_backprop(path, chosen, None, np.ones(3), time_aug=True)
+def test_results_are_not_the_arguments(xp: Backend, degree: int, planar: bool) -> None:
+    size = 2, degree
+    length = arraysig.branched_sig_length(*size, planar=planar)
+    rng = np.random.default_rng(0)
+    bsig, derivs = (xp.array(rng.normal(size=(3, length))) for _ in range(2))
+    v = xp.array(rng.normal(size=(3, 2)))
+    log = xp.array(rng.normal(size=(3, arraysig.branched_log_sig_length(*size, planar=True))))
+    kind: dict[str, Any] = {"planar": planar, "method": 0}
+    found = {
+        "to_log": arraysig.branched_sig_to_log_sig(bsig, *size, **kind),
+        "of_log": arraysig.branched_sig_to_log_sig_backprop(bsig, derivs, *size, **kind),
+        "linear": arraysig.linear_branched_log_sig_backprop(derivs, v, *size, **kind),
+        "plain": arraysig.linear_log_sig_backprop(log[:, :2], v, 2, min(degree, 1)),
+        "join": arraysig.branched_log_sig_join_backprop(log, log, v, *size)[0],
+        "combine": arraysig.branched_sig_combine_backprop(derivs, bsig, bsig, *size, planar=planar)[
+            0
+        ],
+    }
+    for name, result in found.items():
+        for given in (bsig, derivs, v, log):
+            assert not np.shares_memory(xp.numpy(result), xp.numpy(given)), name
 
 
 # ---- Torch --------------------------------------------------------------------------------------

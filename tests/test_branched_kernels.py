@@ -361,3 +361,17 @@ def test_progress(
     derivs = xp.array(np.ones((12, 3)))
     arraysig.branched_sig_kernel_gram_backprop(derivs, x, y, 2, 1, progress=True)
     assert "| 36/36 " in capsys.readouterr().err
+
+
+def test_depth_0_is_1_whatever_the_paths(xp: Backend) -> None:
+    path = np.random.default_rng(0).normal(size=(3, 4, 2))
+    path[1, 2, 0] = np.inf
+    given = xp.array(path)
+    got = xp.numpy(arraysig.branched_sig_kernel_gram(given, given, 0, 1))
+    np.testing.assert_array_equal(got, np.ones((3, 3)))
+    grid = xp.numpy(arraysig.branched_sig_kernel(given, given, 0, 1, return_grid=True))
+    np.testing.assert_array_equal(grid, np.ones((3, 7, 7)))
+    derivs = xp.array(np.ones(3))
+    both = arraysig.branched_sig_kernel_backprop(derivs, given, given, 0, 1, right_deriv=True)
+    for gradient in both:
+        np.testing.assert_array_equal(xp.numpy(gradient), 0)

@@ -57,4 +57,5 @@ def gradients(function: Callable[..., Any], inputs: Sequence[Any], grad: Any) ->
         for source, part in zip(node.sources, node.back(total[id(node)]), strict=False):
             if isinstance(source, Traced):
                 total[id(source)] = total[id(source)] + part if id(source) in total else part
-    return [total[id(x)] for x in traced]
+    found = [total[id(x)] for x in traced]
+    return [g * 1 if g is grad else g for g in found]  # never what was given

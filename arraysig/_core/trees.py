@@ -18,6 +18,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import math
 import os
 import threading
 from collections import Counter
@@ -442,6 +443,18 @@ def _merged(keys: list[np.ndarray], counts: list[np.ndarray]) -> tuple[np.ndarra
     return found, sums
 
 
+def counted(columns: np.ndarray) -> np.ndarray:
+    """Every column once, in order, with how often it is there as one more number.
+
+    >>> counted(np.array([[2**62, 0, 2**62], [2**62, 1, 2**62]])).tolist()
+    [[0, 4611686018427387904], [1, 4611686018427387904], [1, 2]]
+    """
+    columns = columns[:, np.lexsort(columns[::-1])]
+    differs = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
+    starts = np.flatnonzero(np.concatenate([[True], differs]))
+    return np.vstack([columns[:, starts], np.diff(starts, append=columns.shape[1])])
+
+
 def _shapes(size: int, planar: bool, trees_only: bool) -> list[Forest]:
     """Forests of so many nodes without labels; their nodes are numbered."""
     listed = _listed(1, size, planar)
@@ -515,6 +528,31 @@ def _words_to_elements(
         result.append(np.stack([done + rows, word, sums]))
         done += many
     return np.concatenate(result, axis=1)
+
+
+def orderings(forest: Forest, planar: bool) -> int:
+    """In how many ways the nodes of a forest can be written as words, equal ones included.
+
+    >>> orderings((((0,), (0,), (0,), 0),), False), orderings(((0,), ((0,), 0)), True)
+    (6, 2)
+    """
+    if not forest:
+        return 1
+    before, above = forest[:-1], forest[-1][:-1]
+    sizes = nodes(before), nodes(above) + (not planar)
+    both = orderings(before, planar) * orderings(above, planar)
+    return math.comb(sum(sizes), sizes[0]) * both
+
+
+def most_words(forest: Forest, planar: bool) -> int:
+    """A bound on the different words among them."""
+
+    def labels(trees: Forest) -> list[int]:
+        return [label for tree in trees for label in (*labels(tree[:-1]), tree[-1])]
+
+    given = labels(forest)
+    alike = math.prod([math.factorial(given.count(label)) for label in set(given)])
+    return min(orderings(forest, planar), math.factorial(len(given)) // alike)
 
 
 Form = dict[Word, int]
@@ -673,21 +711,16 @@ def _wide(labels: int, degree: int, planar: bool) -> int:
 def _product(labels: int, degree: int, planar: bool) -> np.ndarray:
     """Entries: result, first factor, second factor, number."""
     space = _space(labels, degree, planar)
-    first_size = _wide(labels, degree, planar) + 1
-    second_size = sum(element_counts(labels, degree, planar)) + 1
     entries = [np.zeros((4, 0), dtype=np.int64)]
     for n in range(1, degree + 1):
         for shape in _shapes(n, planar, trees_only=not planar):
             _, given = _labelled(space, shape)
             to = given.element(shape)
-            rows, keys = np.arange(len(to)), []  # no other shape has these elements
-            for pruned, trunk in _cuts(shape, planar):
-                first, second = given.factor(pruned, degree), given.element(trunk)
-                keys.append((rows * first_size + first + 1) * second_size + second + 1)
-            merged, sums = _merged(keys, [np.ones_like(to)] * len(keys))
-            rest, second = np.divmod(merged, second_size)
-            row, first = np.divmod(rest, first_size)
-            entries.append(np.stack([to[row], first - 1, second - 1, sums]))
+            terms = [  # no other shape has these elements
+                np.stack([to, given.factor(pruned, degree), given.element(trunk)])
+                for pruned, trunk in _cuts(shape, planar)
+            ]
+            entries.append(counted(np.concatenate(terms, axis=1)))
     return np.concatenate(entries, axis=1)
 
 
@@ -754,7 +787,11 @@ def forests_key(channels: int, degree: int, stage: int) -> Key:
     return (FORESTS, channels, degree, stage, 0, 0, 1, 2)
 
 
-@functools.lru_cache(64)
+#: Tables that stay: at least those of eight sizes, of which one of degree 16 has 60.
+_KEPT = 512
+
+
+@functools.lru_cache(_KEPT)
 def _sizes(of: Key) -> list[int]:
     """How many numbers the axes of a table have; `of` is a key without its axes."""
     kind, labels, *rest = of
@@ -778,7 +815,7 @@ def _sizes(of: Key) -> list[int]:
     return [wide, wide, wide] if rest[1] else [wide, length, length]
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(_KEPT)
 def _entries(of: Key) -> np.ndarray:
     """Entries of a table: indices along its axes, and at last numbers."""
     if of in _read:
@@ -803,13 +840,13 @@ def _entries(of: Key) -> np.ndarray:
     return np.stack([each, brackets.position, np.ones_like(each)])
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(_KEPT)
 def _matrix(of: Key) -> Sparse:
     rows, columns = _sizes(of[:-1])
     return sparse_table((rows, columns), _entries(of[:-1]), bool(of[-1]))
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(_KEPT)
 def _bilinear(of: Key) -> Bilinear:
     base, top = of[:4], of[4]
     entries, sizes = _entries(base), _sizes(base)
@@ -882,8 +919,9 @@ def prepare(
     groups = {"forests" if planar else "trees": [m[:-1] for m in matrices] + [m[:4] for m in maps]}
     if logarithms:
         maps += [step_key(channels, degree, planar, top) for top in range(2, degree + 1)]
-    if brackets:
-        groups["plane"] = [key[:-1] for key in brackets]
+    if brackets:  # a file has all
+        kinds = COEFFICIENTS, COORDINATES, EXPAND
+        groups["plane"] = [lie_key(kind, channels, degree)[:-1] for kind in kinds]
     failure: OSError | None = None
     with _lock:
         for kind, keys in groups.items() if use_disk else ():
