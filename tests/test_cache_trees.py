@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -52,8 +53,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append("_brackets")
         return make(*size)
 
-    brackets.cache_clear = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setattr(trees, "_brackets", brackets)
+    monkeypatch.setattr(trees, "_brackets", functools.lru_cache(8)(brackets))
     return names
 
 

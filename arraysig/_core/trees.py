@@ -495,6 +495,7 @@ def _words_to_elements(
     done = 0
     for n in range(1, degree + 1):
         keys, counts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        waiting = 0
         for shape in _shapes(n, planar, trees_only=n == degree and not planar):
             rank, given = _labelled(space, shape)
             for chain, parts in _trunks(shape, planar, min(longest, n)):
@@ -510,9 +511,10 @@ def _words_to_elements(
                     word = np.searchsorted(steps, step)
                     keys.append(np.repeat(to, lengths) * len(steps) + word)
                     counts.append(numbers[at])
-            if sum(map(len, keys)) > 2**22:  # bounds memory
+                    waiting += len(at)
+            if waiting > 2**22:  # bounds memory
                 merged, sums = _merged(keys, counts)
-                keys, counts = [merged], [sums]
+                keys, counts, waiting = [merged], [sums], 0
         merged, sums = _merged(keys, counts)
         rank, word = np.divmod(merged, max(len(steps), 1))
         levels.append((np.searchsorted(rank, np.arange(space.forests[n] + 1)), word, sums))
