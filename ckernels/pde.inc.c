@@ -51,6 +51,7 @@ typedef struct {
     i64 depth;        /* of branched kernels, else 0 */
     int is_one;       /* they are of depth 0 */
     i64 sums, powers; /* depths of which E, and K, go from row to row */
+    REAL one;         /* K = 1 as strips have it: of branched kernels a quarter */
     i64 levels;       /* values that a strip has of a node */
     i64 strip_values; /* VECs of them */
     i64 kept;         /* strips that a gradient keeps the values of, not to compute them again */

@@ -62,7 +62,9 @@ static i64 AS_T(left_size)(const PDE_JOB *job, i64 height)
 static void AS_T(start_left)(const PDE_JOB *job, i64 height, VEC *left)
 {
     for (i64 i = 0; i < AS_T(left_size)(job, height); ++i)
-        left[i] = AS_T(all_lanes)(job->degree ? i % job->width == 0 : i >= job->sums * height);
+        left[i] = AS_T(all_lanes)(job->degree              ? i % job->width == 0
+                                  : i < job->sums * height ? 0
+                                                           : job->one);
 }
 
 /* Number i of the row above the first one. */
@@ -70,7 +72,7 @@ static REAL AS_T(first_row)(const PDE_JOB *job, i64 i)
 {
     if (job->degree)
         return i % job->width == 0;
-    return job->depth && i % (job->sums + job->powers) >= job->sums;
+    return job->depth && i % (job->sums + job->powers) >= job->sums ? job->one : 0;
 }
 
 static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
@@ -112,7 +114,7 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
     const i64 nodes = job->levels * (height + 1); /* values of a refined column */
     if (values && !job->degree)
         for (i64 i = 0; i < nodes; ++i)
-            *values++ = AS_T(all_lanes)(1);
+            *values++ = AS_T(all_lanes)(job->one);
     const i64 kept = job->degree ? 2 * strip.rows * w : nodes << job->order2;
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
         const i64 end = as_least(t + AS_PDE_COLUMNS, job->steps2);
@@ -155,7 +157,7 @@ static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH 
     s->y = AS_T(take)(arena, job->size2);
     s->row = AS_T(take)(arena, n);
     s->left = AS_T(take)(arena, AS_T(left_size)(job, AS_PDE_ROWS));
-    s->p = AS_T(take)(arena, job->rows * (keep ? job->steps2 : AS_PDE_COLUMNS));
+    s->p = AS_T(take)(arena, job->rows * (keep ? job->steps2 + 1 : AS_PDE_COLUMNS));
     s->points = AS_T(take)(arena, job->of_points ? (AS_PDE_COLUMNS + 1) * (job->rows + 1) : 0);
     if (!keep)
         return;
@@ -376,22 +378,23 @@ static void AS_T(add_gradients_of_rows)(const PDE_JOB *job, const VEC *w, i64 st
 static void AS_T(add_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, AS_T(strip) strip)
 {
     const i64 d = job->channels, rows = strip.rows, n = job->steps2;
+    const VEC *p = job->depth ? s->p + rows : s->p; /* where the adjoint left dF/dp */
     const VEC *x = s->x + strip.first * d;
     VEC *dx = s->dx + strip.first * d;
     if (job->kind == AS_GIVEN) {
         for (i64 t = 0; t < n; ++t)
             for (i64 r = 0; r < rows; ++r)
-                dx[r * d + t] += s->p[t * rows + r] * job->scale;
+                dx[r * d + t] += p[t * rows + r] * job->scale;
         return;
     }
     if (job->kind == AS_LINEAR) {
         for (i64 t = 0; t < n; t += AS_PDE_COLUMNS)
-            AS_T(add_gradients_of_rows)(job, s->p + t * rows, rows, as_least(AS_PDE_COLUMNS, n - t),
-                                        x, s->y + t * d, dx, s->dy + t * d, rows);
+            AS_T(add_gradients_of_rows)(job, p + t * rows, rows, as_least(AS_PDE_COLUMNS, n - t), x,
+                                        s->y + t * d, dx, s->dy + t * d, rows);
         return;
     }
     for (i64 t = 0; t <= n; ++t) {
-        const VEC *before = s->p + (t - 1) * rows, *here = s->p + t * rows;
+        const VEC *before = p + (t - 1) * rows, *here = p + t * rows;
         VEC *w = s->weights + t * (rows + 1), above = {0};
         for (i64 r = 0; r <= rows; ++r) {
             VEC difference = {0}; /* of row r of cells, the column before less this one */
@@ -628,7 +631,7 @@ static PDE_JOB AS_T(describe_pde)(const REAL *x, const REAL *y, i64 groups, i64 
     job.pairs = groups * job.pairs_per_group;
     job.units = as_ceil_div(job.pairs, AS_LANES);
     job.split = job.rows = job.width = job.levels = 1;
-    job.scale = 1;
+    job.scale = job.one = 1;
     job.control = control;
     return job;
 }
@@ -662,8 +665,9 @@ static void AS_T(use_differences)(PDE_JOB *job, i64 order1, i64 order2)
 static void AS_T(use_branched)(PDE_JOB *job, i64 depth, i64 order1, i64 order2)
 {
     AS_T(use_differences)(job, order1, order2);
-    job->scale *= (REAL)(0.5 / AS_LN2);
+    job->scale *= (REAL)(2 / AS_LN2);
     job->is_one = !depth;
+    job->one = (REAL)0.25;
     job->depth = job->sums = as_most(depth, 1);
     job->powers = job->depth - 1;
     job->levels = job->powers + job->grid;

@@ -44,6 +44,9 @@
 #define AS_IN_REGISTER(value) ((void)0)
 #endif
 
+/* Has what is in memory read from there again. */
+#define AS_IN_MEMORY() __asm__ volatile("" ::: "memory")
+
 /* Subnormal numbers count as 0 until the setting that is returned is restored: operations on them
  * take a hundred times as long, and powers of small numbers make many. */
 #if defined(__SSE2__)
@@ -79,6 +82,12 @@ static inline void as_restore_subnormals(unsigned old) { (void)old; }
 #undef AS_LANES
 #undef VEC
 #define VEC AS_T(vec)
+#undef AS_PACKED /* the ending of instructions */
+#ifdef AS_DOUBLE
+#define AS_PACKED "pd"
+#else
+#define AS_PACKED "ps"
+#endif
 
 typedef REAL AS_T(vec) __attribute__((vector_size(AS_VECTOR_BYTES)));
 typedef REAL AS_T(unaligned_vec)
@@ -220,11 +229,6 @@ AS_INLINE VEC AS_T(shift_lanes)(VEC v, REAL first)
 
 /* Lane by lane the greater, or the lesser, of both; NaN where `value` is. Compilers make two
  * operations of the comparison, for zeros and NaN; the instruction's choice is the one wanted. */
-#ifdef AS_DOUBLE
-#define AS_PACKED "pd"
-#else
-#define AS_PACKED "ps"
-#endif
 #if defined(__AVX__)
 #define AS_OF_BOTH(name, bound, value, comparison)                                                 \
     VEC result;                                                                                    \
@@ -244,5 +248,4 @@ AS_INLINE VEC AS_T(shift_lanes)(VEC v, REAL first)
 #endif
 AS_INLINE VEC AS_T(at_least)(VEC bound, VEC value) { AS_OF_BOTH("max", bound, value, >); }
 AS_INLINE VEC AS_T(at_most)(VEC bound, VEC value) { AS_OF_BOTH("min", bound, value, <); }
-#undef AS_PACKED
 #undef AS_OF_BOTH

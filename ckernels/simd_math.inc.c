@@ -66,28 +66,46 @@ AS_INLINE VEC AS_T(exp_lanes)(VEC x)
     return sum * (VEC)((power + AS_BIAS) << AS_MANTISSA); /* a product, for NaN to stay */
 }
 
-/* 2^x where that is a normal number; the least of them below, and infinity above, from half the
- * largest number on. x = k / AS_PARTS + r with |r| <= 1 / (2 AS_PARTS); of 2^r there is a
- * polynomial with 1 in front that is good to 0.04 units of rounding (interpolation at Chebyshev's
- * nodes), and of 2^(k / AS_PARTS) the fraction of the exponent stands in a register where that has
- * room. */
+/* 2^(x - less) of one vector or two side by side. x = k / AS_PARTS + r with |r| <= 1 / (2
+ * AS_PARTS); of 2^r there is a polynomial with 1 in front that is good to 0.06 units of rounding
+ * (interpolation at Chebyshev's nodes), and where there is room for it registers have 2^(k /
+ * AS_PARTS) for each fraction of k. Beyond the normal numbers results are infinity, or the least
+ * normal number or 0. Where there are parts the last instruction sees to that, also for infinite x.
+ * From |x| of 2^18 (float) or 2^47 on r may be greater; the polynomial is positive for any if its
+ * degree is even, and has its sign taken off if it is not. */
 #if AS_VECTOR_BYTES == 64 && !defined(__clang__) /* which has no shuffle by a variable */
-#define AS_PARTS AS_LANES
-#define AS_PART_SHIFT (AS_MANTISSA - (AS_LANES == 16 ? 4 : 3))
+#define AS_PARTS 16
 #else
 #define AS_PARTS 1
 #endif
-AS_INLINE VEC AS_T(exp2_lanes)(VEC x)
+AS_INLINE void AS_T(exp2_many)(const VEC *x, VEC *out, const int count, const int less)
 {
+#if AS_PARTS > 1
+    static const REAL parts[AS_PARTS] = {
+        (REAL)1,
+        (REAL)1.0442737824274138403,
+        (REAL)1.0905077326652576592,
+        (REAL)1.1387886347566916537,
+        (REAL)1.1892071150027210667,
+        (REAL)1.2418578120734840486,
+        (REAL)1.2968395546510096659,
+        (REAL)1.3542555469368927283,
+        (REAL)1.4142135623730950488,
+        (REAL)1.4768261459394993114,
+        (REAL)1.5422108254079408236,
+        (REAL)1.6104903319492543082,
+        (REAL)1.6817928305074290861,
+        (REAL)1.7562521603732994831,
+        (REAL)1.8340080864093424635,
+        (REAL)1.9152065613971472939,
+    };
+    const REAL scale = (REAL)1 / (REAL)(1 << less);
+    const VEC low = AS_T(load)(parts) * scale, high = AS_T(load)(parts + 16 - AS_LANES) * scale;
+#endif
 #if defined(AS_DOUBLE) && AS_PARTS > 1
-    static const double terms[] = {0.69314718055994530942,   0.24022650695910932816,
-                                   0.055504108664822243509,  0.0096181290899833007826,
-                                   0.0013333558132838855753, 0.0001540443381934758133,
-                                   1.5253429586496909374e-5};
-    /* bits of 2^(k / 8), without those that adding k to the exponent brings */
-    const IVEC table = {0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715,
-                        0x3feebfdad5362a27, 0x3feea09e667f3bcd, 0x3feeace5422aa0db,
-                        0x3feee89f995ad3ad, 0x3fef5818dcfba487};
+    static const double terms[] = {0.69314718055994575333,  0.2402265069591007508,
+                                   0.055504108656639298913, 0.0096181291069195378674,
+                                   0.001333378157678426869, 0.00015403723980749256422};
 #elif defined(AS_DOUBLE)
     static const double terms[] = {
         0.69314718055994530942,   0.2402265069591009822,    0.055504108664821594339,
@@ -96,9 +114,6 @@ AS_INLINE VEC AS_T(exp2_lanes)(VEC x)
         7.0725859492692236999e-9, 4.4549605981865183938e-10};
 #elif AS_PARTS > 1
     static const float terms[] = {0.6931471805599453f, 0.24023355156988721f, 0.05550508525196963f};
-    const IVEC table = {0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
-                        0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
-                        0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
 #else
     static const float terms[] = {0.6931472067028326f,    0.24022650922288758f,
                                   0.05550327226670302f,   0.009618056678524638f,
@@ -106,26 +121,52 @@ AS_INLINE VEC AS_T(exp2_lanes)(VEC x)
 #endif
     enum { LAST = sizeof(terms) / sizeof(terms[0]) - 1 };
     const REAL rounder = (REAL)AS_ROUNDER / AS_PARTS;
-    const VEC inside = AS_T(at_most)(AS_T(all_lanes)(AS_BIAS + 1),
-                                     AS_T(at_least)(AS_T(all_lanes)(1 - AS_BIAS), x));
-    const VEC k = inside + rounder, r = inside - (k - rounder);
-    VEC sum = AS_T(all_lanes)(terms[LAST]);
-    AS_UNROLL for (int i = LAST - 1; i >= 0; --i) sum = sum * r + terms[i];
-    sum = sum * r + (REAL)1;
+    VEC k[2], whole[2], r[2], sum[2];
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        r[i] = x[i];
+        if (AS_PARTS == 1)
+            r[i] = AS_T(at_most)(AS_T(all_lanes)(AS_BIAS + 1 + less),
+                                 AS_T(at_least)(AS_T(all_lanes)(1 - AS_BIAS + less), r[i]));
+        k[i] = r[i] + rounder;
+        AS_IN_REGISTER(k[i]); /* in this order */
+    }
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        whole[i] = k[i] - rounder;
+        AS_IN_REGISTER(whole[i]);
+    }
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        r[i] -= whole[i];
+        sum[i] = AS_T(all_lanes)(terms[LAST]);
+        AS_IN_REGISTER(r[i]);
+    }
+    AS_UNROLL for (int t = LAST - 1; t >= -1; --t) AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        sum[i] = sum[i] * r[i] + (t < 0 ? (REAL)1 : terms[t]);
+        AS_IN_REGISTER(sum[i]);
+    }
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
 #if AS_PARTS > 1
-    const IVEC power = __builtin_shuffle(table, (IVEC)k) + ((IVEC)k << AS_PART_SHIFT);
+        if (LAST % 2 == 0)
+            sum[i] = (VEC)((IVEC)sum[i] & ~(IVEC)AS_T(all_lanes)(-(REAL)0));
+        sum[i] *= __builtin_shuffle(low, high, (IVEC)k[i]); /* all of them, of 16 or of 2 x 8 */
+        __asm__("vscalef" AS_PACKED " %2, %1, %0" : "=v"(out[i]) : "v"(sum[i]), "v"(whole[i]));
 #else
-    const IVEC power = ((IVEC)k + AS_BIAS) << AS_MANTISSA;
+        out[i] = sum[i] * (VEC)(((IVEC)k[i] + (AS_BIAS - less)) << AS_MANTISSA); /* for NaN too */
 #endif
-    return sum * (VEC)power; /* a product, for NaN to stay */
+    }
 }
 #undef AS_PARTS
-#undef AS_PART_SHIFT
 
-/* The same, and 0 below the least normal number. */
+/* 2^x, and 0 below the least normal number. */
 AS_INLINE VEC AS_T(exp2_or_zero)(VEC x)
 {
-    return AS_T(choose)(x < AS_T(all_lanes)(1 - AS_BIAS), (VEC){0}, AS_T(exp2_lanes)(x));
+    VEC power;
+    AS_T(exp2_many)(&x, &power, 1, 0);
+    return AS_T(choose)(x < AS_T(all_lanes)(1 - AS_BIAS), (VEC){0}, power);
 }
 
 /* log(x) of normal numbers x > 0. */

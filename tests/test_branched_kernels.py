@@ -278,6 +278,53 @@ def test_an_exponential_that_overflows_on_the_way(
     np.testing.assert_array_equal(xp.numpy(arraysig.branched_sig_kernel(x, y, 2, 0)), 0)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "z"), [("float32", 80), ("float32", 95), ("float64", 190), ("float64", 750)]
+)
+def test_exponents_far_below_the_range(
+    xp: Backend, dtype: str, z: float, rng: np.random.Generator
+) -> None:
+    # E_2 is -exp(z) / 4 in the last node, so that K_2 is 0 there and K_3 = exp((z - 79) / 4).
+    steps = np.array([[[0, 0], [-z - 81, z + 41], [z + 41, -1]], [[0, 0], [1, 0], [0, 1]]])
+    x, y = rng.normal(size=(2, 20, 3, 2)) / 4
+    x[7], y[7] = steps.cumsum(1)
+    x, y = x.astype(dtype), y.astype(dtype)
+
+    def run(some: slice) -> tuple[Any, Any]:
+        pair = (xp.array(x[some]), xp.array(y[some]))
+        value = xp.numpy(arraysig.branched_sig_kernel(*pair, 3, 0))
+        ones = xp.array(np.ones_like(value))
+        return value, xp.numpy(arraysig.branched_sig_kernel_backprop(ones, *pair, 3, 0)[0])
+
+    value, slope = run(slice(None))
+    rtol = 1e-12 if dtype == "float64" else 2e-4
+    np.testing.assert_allclose(value[7], np.exp((z - 79) / 4), rtol=rtol)
+    if z < np.log(np.finfo(dtype).max):
+        # E_3 is 3/4 p[0, 0] + 1/2 p[0, 1] + 1/2 p[1, 0] but for terms of the order of exp(-40).
+        by_steps = np.array([[3 / 4, 1 / 2], [1 / 2, 0]]) * value[7]
+        by_points = -np.diff(by_steps, axis=0, prepend=np.zeros((1, 2)), append=np.zeros((1, 2)))
+        np.testing.assert_allclose(slope[7], by_points, rtol=rtol, atol=1e-8 * value[7])
+    for some in (slice(0, 7), slice(8, None)):
+        for got, expected in zip(run(some), (value, slope), strict=True):
+            np.testing.assert_array_equal(got, expected[some])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponents_far_above_the_range(xp: Backend, dtype: str) -> None:
+    # E_2 is z (3 + exp(z)) / 4 behind the first cell, in units of ln 2 around 2^26 and 2^55: there
+    # fractions that are lost in rounding are greater than 1.
+    log2 = np.linspace(*((25.98, 26.0) if dtype == "float32" else (54.99, 55.0)), 40)
+    z = log2 * np.log(2) - 1
+    for _ in range(50):  # of Newton's method
+        z -= (np.log(z * (3 + np.exp(z)) / 4 / np.log(2)) - log2 * np.log(2)) / (1 + 1 / z)
+    x = xp.array(np.stack([0 * z, z, z + 1], axis=1)[..., None], dtype)
+    y = xp.array(np.repeat([[0.0, 1.0, 2.0]], len(z), axis=0)[..., None], dtype)
+    np.testing.assert_array_equal(xp.numpy(arraysig.branched_sig_kernel(x, y, 3, 0)), np.inf)
+    ones = xp.array(np.ones(len(z)), dtype)
+    for slope in arraysig.branched_sig_kernel_backprop(ones, x, y, 3, 0, right_deriv=True):
+        assert not np.isfinite(xp.numpy(slope)).any()
+
+
 def test_nan_stays_in_its_pair(xp: Backend, rng: np.random.Generator) -> None:
     for count, length in ((3, 5), (3, 300) if xp.name == "numpy" else (4, 6)):
         x = walks(rng, count, length, 2)
