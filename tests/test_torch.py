@@ -99,7 +99,6 @@ def _unlike(case: Case) -> bool:
         "linear_sig[d=2,N=4,scalar_term]",
         "sig_kernel[d=1,dyadic_order=(1, 2),ScaledLinearKernel(scale=0.3),time_aug,end_time]",
         "sig_kernel[d=2,order=3,fold=0,ScaledLinearKernel(scale=0.3)]",
-        "branched_sig[d=2,N=3,correction to 2,time_aug,end_time=2.5,scalar_term]",
         "branched_sig_combine[d=1,N=4]",
         "branched_log_sig[d=1,N=4,method=2,planar]",
         "branched_sig_kernel[d=2,depth=2,dyadic_order=(0, 0),ScaledLinearKernel(scale=0.3)]",

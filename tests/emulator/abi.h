@@ -14,6 +14,12 @@ struct emu_race {
     uint64_t place, other_place;
 };
 
+/* Memory for the stacks of threads, which every launch leaves to the next one; at first none. */
+struct emu_stacks {
+    void *memory;
+    uint64_t size;
+};
+
 /* One launch: what Python asks for, and what it gets back. */
 struct emu_launch {
     uint32_t grid[3], block[3];
@@ -21,6 +27,7 @@ struct emu_launch {
     int32_t order;                         /* of threads and blocks: 0 up, 1 down, 2 random */
     uint32_t seed;                         /* of the random order */
     int32_t flush;                         /* flush denormals to zero */
+    struct emu_stacks *stacks;
     char error[512];                       /* empty where the kernel ran to its end */
     int32_t race_count;                    /* different races; the first 16 are kept */
     struct emu_race races[16];

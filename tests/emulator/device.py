@@ -89,6 +89,7 @@ class EmulatedDevice:
             launch.grid, launch.block = _three(name, grid), _three(name, block)
             launch.dynamic_shared, launch.shared_limit = shared, self.shared_memory
             launch.order, launch.seed = self.order, self.seed
+            launch.stacks = _STACKS
             # CuPy always compiles with -ftz=true, which concerns float32 alone.
             launch.flush = "#define REAL float\n" in code
             kernel.run(args, launch)
@@ -182,3 +183,4 @@ def _text(characters: Any) -> str:
 
 _ffi = cffi.FFI()
 _ffi.cdef(re.sub(r"^#.*\n", "", (Path(__file__).parent / "abi.h").read_text(), flags=re.M))
+_STACKS = _ffi.new("struct emu_stacks *")

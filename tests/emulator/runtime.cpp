@@ -670,23 +670,29 @@ __attribute__((visibility("default"))) emu_kernel *emu_kernels() { return kernel
 namespace
 {
 
-/* For one launch: every kernel has a runtime of its own, and mappings are few (max_map_count). */
-void allocate_stacks(int count)
+/* Kept for the next launch, of whatever kernel: each has a runtime of its own, and mappings are few
+ * (max_map_count), and slow to make. */
+void allocate_stacks(int count, emu_stacks &kept)
 {
     const size_t each = STACK + PAGE; /* a guard page below each */
-    void *memory = mmap(nullptr, each * count, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("emulator: stacks");
-        abort();
+    if (kept.size < each * count) {
+        if (kept.size)
+            munmap(kept.memory, kept.size);
+        kept.size = each * count;
+        kept.memory = mmap(nullptr, kept.size, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+        if (kept.memory == MAP_FAILED) {
+            perror("emulator: stacks");
+            abort();
+        }
+        for (int i = 0; i < count; i++)
+            mprotect((char *)kept.memory + each * i, PAGE, PROT_NONE);
     }
-    stacks = (char *)memory;
+    stacks = (char *)kept.memory;
     stacks_end = stacks + each * count;
     fibers.resize(count);
-    for (int i = 0; i < count; i++) {
-        mprotect(stacks + each * i, PAGE, PROT_NONE);
+    for (int i = 0; i < count; i++)
         fibers[i].stack = stacks + each * i + PAGE;
-    }
 }
 
 void start_fiber(int i)
@@ -764,7 +770,7 @@ extern "C" __attribute__((visibility("default"))) void emu_run(const emu_kernel 
         return;
     }
     threads = (int)block;
-    allocate_stacks(threads);
+    allocate_stacks(threads, *l->stacks);
     random_state = l->seed * 2654435761u | 1;
     ready.items.resize(threads);
     warps.resize((threads + 31) / 32);
@@ -802,5 +808,4 @@ extern "C" __attribute__((visibility("default"))) void emu_run(const emu_kernel 
 #ifdef __x86_64__
     _mm_setcsr(mode);
 #endif
-    munmap(stacks, stacks_end - stacks);
 }
