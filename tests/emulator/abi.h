@@ -28,8 +28,8 @@ struct emu_launch {
     uint32_t seed;                         /* of the random order */
     int32_t flush;                         /* flush denormals to zero */
     struct emu_stacks *stacks;
-    char error[512];                       /* empty where the kernel ran to its end */
-    int32_t race_count;                    /* different races; the first 16 are kept */
+    char error[512];    /* empty where the kernel ran to its end */
+    int32_t race_count; /* different races; the first 16 are kept */
     struct emu_race races[16];
 };
 
