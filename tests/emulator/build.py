@@ -36,12 +36,13 @@ _LINES = ("-gdwarf-4",)
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _STRICT = ("-Wl,-z,defs",)
 FLAVORS = {
-    "fast": _Flavor(("-O2", *_LINES), ("-O2",), _STRICT),
+    # Compilers take longer than kernels run, and nobody asks for lines.
+    "fast": _Flavor(("-O1",), ("-O2",), _STRICT),
     # Linked without -fsanitize: the runtime provides the functions that the compiler calls.
     "race": _Flavor(("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
     "asan": _Flavor(("-O1", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
     # What machines other than x86-64 use in `fast`; slower.
-    "portable": _Flavor(("-O2", *_LINES), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
+    "portable": _Flavor(("-O1",), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
 }
 
 _ALIGN = r"(?:(?:__align__|alignas)\s*\([^()]*\)\s*)?"
