@@ -69,10 +69,11 @@ AS_INLINE VEC AS_T(exp_lanes)(VEC x)
 /* 2^(x - less) of one vector or two side by side. x = k / AS_PARTS + r with |r| <= 1 / (2
  * AS_PARTS); of 2^r there is a polynomial with 1 in front that is good to 0.06 units of rounding
  * (interpolation at Chebyshev's nodes), and where there is room for it registers have 2^(k /
- * AS_PARTS) for each fraction of k. Beyond the normal numbers results are infinity, or the least
- * normal number or 0. Where there are parts the last instruction sees to that, also for infinite x.
- * From |x| of 2^18 (float) or 2^47 on r may be greater; the polynomial is positive for any if its
- * degree is even, and has its sign taken off if it is not. */
+ * AS_PARTS) for each fraction of k. Beyond the normal numbers results are infinity, or subnormal or
+ * 0: not the least normal number, which with sums of large powers may be anything. Where there are
+ * parts the last instruction sees to that, also for infinite x. From |x| of 2^18 (float) or 2^47 on
+ * r may be greater; the polynomial is positive for any if its degree is even, and has its sign
+ * taken off if it is not. */
 #if AS_VECTOR_BYTES == 64 && !defined(__clang__) /* which has no shuffle by a variable */
 #define AS_PARTS 16
 #else
@@ -127,7 +128,7 @@ AS_INLINE void AS_T(exp2_many)(const VEC *x, VEC *out, const int count, const in
         r[i] = x[i];
         if (AS_PARTS == 1)
             r[i] = AS_T(at_most)(AS_T(all_lanes)(AS_BIAS + 1 + less),
-                                 AS_T(at_least)(AS_T(all_lanes)(1 - AS_BIAS + less), r[i]));
+                                 AS_T(at_least)(AS_T(all_lanes)(less - AS_BIAS), r[i]));
         k[i] = r[i] + rounder;
         AS_IN_REGISTER(k[i]); /* in this order */
     }
