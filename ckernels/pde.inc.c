@@ -25,7 +25,6 @@
 #endif
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
-#define AS_LN2 0.69314718055994530942
 #define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
 #define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
 /* With AS_GIVEN increments come in place of paths, as `x`: a job has one pair in every group. */
@@ -95,7 +94,8 @@ typedef struct {
     VEC *x, *y;            /* the paths: increments with the linear kernel, else points */
     VEC *p, *row;          /* increments of a strip; h or A above it, then below */
     VEC *left;             /* what a strip hands from column to column */
-    VEC *points;           /* static kernel at points of a strip */
+    VEC *edge;             /* static kernel in the row of points above a strip, then its last */
+    VEC *gaps;             /* its differences between rows, at the last column */
     VEC *fine, *coarse;    /* rows of h at strips of a block, and at blocks */
     VEC *values, *weights; /* of a strip: K, and derivatives of the static kernel */
     VEC *adjoint;          /* row of g */
@@ -173,64 +173,193 @@ AS_INLINE VEC AS_T(power)(VEC x, REAL exponent)
     return result;
 }
 
-/* The static kernel of points of which `s` is the squared distance, or the inner product; and in
- * `weight` w such that its gradient in x is w (x - y), or w y. */
-AS_INLINE VEC AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC s, VEC *weight)
+/* The static kernel, in place, of one vector or two side by side of squared distances s of points,
+ * or inner products; and in `weights` w such that its gradient in x is w (x - y), or w y. */
+AS_INLINE void AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC *s, VEC *weights,
+                                   const int count)
 {
     const VEC one = AS_T(all_lanes)(1);
     const REAL p0 = job->p0, p1 = job->p1;
-    if (kind == AS_RBF) {
-        const VEC value = AS_T(exp_lanes)(s * -p0);
-        if (weight)
-            *weight = value * (-2 * p0);
-        return value;
+    VEC power[2], decay[2], r[2];
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        r[i] = kind == AS_RBF ? s[i] : AS_T(sqrt_lanes)(s[i]);
+        power[i] = r[i] * (REAL)(-p0 / AS_LN2);
     }
-    if (kind == AS_RATIONAL) {
-        const VEC base = one + s * p0, value = AS_T(pow_lanes)(base, -p1);
-        if (weight)
-            *weight = value / base * (-2 * p0 * p1);
-        return value;
+    if (kind != AS_RATIONAL && kind != AS_POLYNOMIAL)
+        AS_T(exp2_many)(power, decay, count, 0);
+    AS_UNROLL for (int i = 0; i < count; ++i)
+    {
+        const VEC a = r[i] * p0;
+        VEC value = decay[i], weight;
+        if (kind == AS_RBF)
+            weight = value * (-2 * p0);
+        else if (kind == AS_RATIONAL) {
+            const VEC base = one + s[i] * p0;
+            value = AS_T(pow_lanes)(base, -p1);
+            weight = value / base * (-2 * p0 * p1);
+        } else if (kind == AS_POLYNOMIAL) {
+            const VEC base = s[i] + p1;
+            value = AS_T(power)(base, job->p2) * p0;
+            weight = (VEC){0};
+            if (weights && job->p2 != 0)
+                weight = AS_T(power)(base, job->p2 - 1) * (p0 * job->p2);
+        } else if (kind == AS_MATERN12)
+            weight = AS_T(choose)(r[i] == (VEC){0}, (VEC){0}, value / r[i] * -p0);
+        else if (kind == AS_MATERN32) {
+            weight = value * (-p0 * p0);
+            value *= one + a;
+        } else {
+            weight = (one + a) * value * (-p0 * p0 / 3);
+            value *= one + a + a * a * (REAL)(1.0 / 3);
+        }
+        s[i] = value;
+        if (weights)
+            weights[i] = weight;
     }
-    if (kind == AS_POLYNOMIAL) {
-        const VEC base = s + p1;
-        if (weight)
-            *weight = job->p2 == 0 ? (VEC){0} : AS_T(power)(base, job->p2 - 1) * (p0 * job->p2);
-        return AS_T(power)(base, job->p2) * p0;
-    }
-    const VEC r = AS_T(sqrt_lanes)(s), a = r * p0, decay = AS_T(exp_lanes)(-a);
-    if (kind == AS_MATERN12) {
-        if (weight)
-            *weight = AS_T(choose)(r == (VEC){0}, (VEC){0}, decay / r * -p0);
-        return decay;
-    }
-    if (kind == AS_MATERN32) {
-        if (weight)
-            *weight = decay * (-p0 * p0);
-        return (one + a) * decay;
-    }
-    if (weight)
-        *weight = (one + a) * decay * (-p0 * p0 / 3);
-    return (one + a + a * a * (REAL)(1.0 / 3)) * decay;
 }
 
-/* The static kernel, in place, of `count` squared distances or inner products. */
-AS_INLINE void AS_T(evaluate)(const PDE_JOB *job, const int kind, VEC *values, VEC *weights,
-                              i64 count)
+/* out[column][row] = static kernel of points x[row] and y[column]; weights of columns are `stride`
+ * apart, if they are wanted. */
+AS_INLINE void AS_T(kernel_of_points)(const PDE_JOB *job, const VEC *x, const VEC *y, VEC *out,
+                                      VEC *weights, i64 stride, const int kind, const int rows,
+                                      const int columns)
 {
-    if (weights)
-        for (i64 k = 0; k < count; ++k)
-            values[k] = AS_T(static_kernel)(job, kind, values[k], weights + k);
-    else
-        for (i64 k = 0; k < count; ++k)
-            values[k] = AS_T(static_kernel)(job, kind, values[k], NULL);
+    const i64 d = job->channels;
+    const int count = rows * columns;
+    AS_UNROLL for (int i = 0; i < count; ++i) out[i] = (VEC){0};
+    for (i64 a = 0; a < d; ++a) {
+        AS_UNROLL for (int r = 0; r < rows; ++r)
+        {
+            VEC point = x[r * d + a];
+            AS_IN_REGISTER(point);
+            AS_UNROLL for (int c = 0; c < columns; ++c)
+            {
+                const VEC other = y[c * d + a], gap = point - other;
+                out[c * rows + r] += kind == AS_POLYNOMIAL ? point * other : gap * gap;
+            }
+        }
+    }
+    AS_UNROLL for (int i = 0; i < count; i += 2)
+    {
+        VEC weight[2];
+        const int both = i + 1 < count;
+        AS_T(static_kernel)(job, kind, out + i, weights ? weight : NULL, 1 + both);
+        AS_UNROLL for (int j = 0; weights && j <= both; ++j)
+            weights[(i + j) / rows * stride + (i + j) % rows] = weight[j];
+    }
 }
 
-static void AS_T(evaluate_kind)(const PDE_JOB *job, VEC *values, VEC *weights, i64 count)
+/* p of `rows` coarse rows from points y[0 .. columns - 1], of which the first belongs to the column
+ * before unless `starts`. `edge` has the static kernel in the row of points above, and gets that
+ * in the last one; `gaps` differences between rows at the last column. Weights of columns, of the
+ * rows below the first, are rows + 1 apart. */
+AS_INLINE void AS_T(increments_of_points)(const PDE_JOB *job, const VEC *x, const VEC *y,
+                                          i64 columns, int starts, VEC *edge, VEC *gaps, VEC *p,
+                                          VEC *weights, const int kind, const int rows)
 {
+    enum { MOST = 2 };
+    const int together = rows < 8 ? MOST : 1; /* columns: enough sums for the units, in registers */
+    VEC before[AS_PDE_ROWS], here[MOST * AS_PDE_ROWS];
+    AS_UNROLL for (int r = 0; r < rows; ++r) before[r] = gaps[r];
+    for (i64 t = 0; t < columns;) {
+        VEC *to = weights ? weights + t * (rows + 1) : NULL;
+        const int count = t + together <= columns ? together : 1;
+        if (count == together)
+            AS_T(kernel_of_points)(job, x, y + t * job->channels, here, to, rows + 1, kind, rows,
+                                   together);
+        else
+            AS_T(kernel_of_points)(job, x, y + t * job->channels, here, to, rows + 1, kind, rows,
+                                   1);
+        AS_UNROLL for (int c = 0; c < together; ++c)
+        {
+            if (c == count)
+                break;
+            VEC above = edge[t];
+            AS_UNROLL for (int r = 0; r < rows; ++r)
+            {
+                const VEC value = here[c * rows + r], gap = value - above;
+                above = value;
+                if (t || !starts)
+                    *p++ = (gap - before[r]) * job->scale;
+                before[r] = gap;
+            }
+            edge[t++] = above;
+        }
+    }
+    AS_UNROLL for (int r = 0; r < rows; ++r) gaps[r] = before[r];
+}
+
+/* The static kernel of one point x and `columns` points y, and weights `stride` apart. */
+AS_INLINE void AS_T(row_of_points)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 columns,
+                                   VEC *out, VEC *weights, i64 stride, const int kind)
+{
+    for (i64 t = 0; t < columns; ++t)
+        AS_T(kernel_of_points)(job, x, y + t * job->channels, out + t,
+                               weights ? weights + t * stride : NULL, stride, kind, 1, 1);
+}
+
+/* out[column][row] = inner products of x[row] and y[column], of one column or two. */
+AS_INLINE void AS_T(inner_products)(const VEC *x, const VEC *y, i64 d, VEC *out, const int rows,
+                                    const int columns)
+{
+    VEC sum[2 * AS_PDE_ROWS];
+    AS_UNROLL for (int i = 0; i < rows * columns; ++i) sum[i] = (VEC){0};
+    for (i64 a = 0; a < d; ++a) {
+        AS_UNROLL for (int r = 0; r < rows; ++r)
+        {
+            VEC point = x[r * d + a];
+            AS_IN_REGISTER(point);
+            AS_UNROLL for (int c = 0; c < columns; ++c) sum[c * rows + r] += point * y[c * d + a];
+        }
+    }
+    AS_UNROLL for (int i = 0; i < rows * columns; ++i) out[i] = sum[i];
+}
+
+/* The same of any number of columns, two at a time. */
+AS_INLINE void AS_T(products)(const VEC *x, const VEC *y, i64 columns, i64 d, VEC *out,
+                              const int rows)
+{
+    i64 t = 0;
+    for (; t + 2 <= columns; t += 2)
+        AS_T(inner_products)(x, y + t * d, d, out + t * rows, rows, 2);
+    if (t < columns)
+        AS_T(inner_products)(x, y + t * d, d, out + t * rows, rows, 1);
+}
+
+/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first; given ones
+ * are rows of x. What static kernels of points need from one call to the next is in `edge`, by
+ * columns from `begin` on, and `gaps`; `edge` is made if it is not `known`. Weights of points
+ * [column][rows + 1] are kept if they are wanted. */
+static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
+                             i64 end, VEC *edge, int known, VEC *gaps, VEC *p, VEC *weights)
+{
+    const i64 d = job->channels;
+    if (job->kind == AS_GIVEN) {
+        for (i64 t = begin; t < end; ++t)
+            for (i64 r = 0; r < rows; ++r)
+                *p++ = x[r * d + t];
+        return;
+    }
+    const i64 first = begin > 0, columns = end + 1 - begin - first; /* that are new */
+    if (job->kind != AS_LINEAR) {
+        y += first * d;
+        edge += first;
+        if (weights)
+            weights += (begin + first) * (rows + 1);
+    }
+#define AS_ROWS(KIND, ROWS)                                                                        \
+    if (rows == (ROWS)) {                                                                          \
+        AS_T(increments_of_points)(job, x + d, y, columns, !begin, edge, gaps, p,                  \
+                                   weights ? weights + 1 : NULL, KIND, ROWS);                      \
+        return;                                                                                    \
+    }
 #define AS_CASE(KIND)                                                                              \
     case KIND:                                                                                     \
-        AS_T(evaluate)(job, KIND, values, weights, count);                                         \
-        break;
+        if (!known)                                                                                \
+            AS_T(row_of_points)(job, x, y, columns, edge, weights, rows + 1, KIND);                \
+        AS_ROWS(KIND, AS_PDE_ROWS)                                                                 \
+        AS_ROWS(KIND, AS_PDE_ROWS / 2) AS_ROWS(KIND, AS_PDE_ROWS / 4) AS_ROWS(KIND, 1) break;
     switch (job->kind) {
         AS_CASE(AS_RBF)
         AS_CASE(AS_MATERN12)
@@ -239,85 +368,13 @@ static void AS_T(evaluate_kind)(const PDE_JOB *job, VEC *values, VEC *weights, i
         AS_CASE(AS_RATIONAL)
         AS_CASE(AS_POLYNOMIAL)
     }
-#undef AS_CASE
-}
-
-/* out[column][row] = inner products, or squared distances, of x[row] and y[column]; columns go two
- * at a time. */
-AS_INLINE void AS_T(products)(const VEC *x, const VEC *y, i64 columns, i64 d, VEC *out,
-                              const int rows, const int distances)
-{
-    for (; columns > 0; columns -= 2, y += 2 * d, out += 2 * rows) {
-        const VEC *other = columns > 1 ? y + d : y;
-        VEC sum0[AS_PDE_ROWS + 1], sum1[AS_PDE_ROWS + 1];
-        AS_UNROLL for (int r = 0; r < rows; ++r) sum0[r] = sum1[r] = (VEC){0};
-        for (i64 a = 0; a < d; ++a) {
-            AS_UNROLL for (int r = 0; r < rows; ++r)
-            {
-                VEC point = x[r * d + a];
-                AS_IN_REGISTER(point);
-                const VEC gap0 = point - y[a], gap1 = point - other[a];
-                sum0[r] += distances ? gap0 * gap0 : point * y[a];
-                sum1[r] += distances ? gap1 * gap1 : point * other[a];
-            }
-        }
-        AS_UNROLL for (int r = 0; r < rows; ++r) out[r] = sum0[r];
-        if (columns > 1) {
-            AS_UNROLL for (int r = 0; r < rows; ++r) out[rows + r] = sum1[r];
-        }
-    }
-}
-
-static void AS_T(products_of_rows)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 columns,
-                                   i64 rows, VEC *out)
-{
-    const i64 d = job->channels;
-    const int distances = job->kind != AS_LINEAR && job->kind != AS_POLYNOMIAL;
-#define AS_CASE(ROWS)                                                                              \
+#undef AS_ROWS
+#define AS_ROWS(ROWS)                                                                              \
     if (rows == (ROWS)) {                                                                          \
-        if (distances)                                                                             \
-            AS_T(products)(x, y, columns, d, out, ROWS, 1);                                        \
-        else                                                                                       \
-            AS_T(products)(x, y, columns, d, out, ROWS, 0);                                        \
+        AS_T(products)(x, y, end - begin, d, p, ROWS);                                             \
         return;                                                                                    \
     }
-    AS_CASE(AS_PDE_ROWS)
-    AS_CASE(AS_PDE_ROWS / 2)
-    AS_CASE(AS_PDE_ROWS / 4)
-    AS_CASE(1)
-    AS_CASE(AS_PDE_ROWS + 1)
-    AS_CASE(AS_PDE_ROWS / 2 + 1)
-    AS_CASE(AS_PDE_ROWS / 4 + 1)
-    AS_CASE(2)
+    AS_ROWS(AS_PDE_ROWS) AS_ROWS(AS_PDE_ROWS / 2) AS_ROWS(AS_PDE_ROWS / 4) AS_ROWS(1)
+#undef AS_ROWS
 #undef AS_CASE
-}
-
-/* p of a strip of `rows` coarse rows at columns [begin, end), of which y has the first; given ones
- * are rows of x. `points` is scratch that keeps the static kernel at the last column for the next
- * call; weights of points [column][rows + 1] are kept if they are wanted. */
-static void AS_T(increments)(const PDE_JOB *job, const VEC *x, const VEC *y, i64 rows, i64 begin,
-                             i64 end, VEC *points, VEC *p, VEC *weights)
-{
-    const i64 d = job->channels, width = rows + 1;
-    if (job->kind == AS_LINEAR) {
-        AS_T(products_of_rows)(job, x, y, end - begin, rows, p);
-        return;
-    }
-    if (job->kind == AS_GIVEN) {
-        for (i64 t = begin; t < end; ++t)
-            for (i64 r = 0; r < rows; ++r)
-                *p++ = x[r * d + t];
-        return;
-    }
-    const i64 first = begin ? begin + 1 : 0, count = end + 1 - first;
-    if (begin)
-        memcpy(points, points + AS_PDE_COLUMNS * width, sizeof(VEC) * (size_t)width);
-    VEC *fresh = points + (first - begin) * width;
-    AS_T(products_of_rows)(job, x, y + (first - begin) * d, count, width, fresh);
-    AS_T(evaluate_kind)(job, fresh, weights ? weights + first * width : NULL, count * width);
-    for (i64 t = 0; t < end - begin; ++t) {
-        const VEC *here = points + t * width, *next = here + width;
-        for (i64 r = 0; r < rows; ++r)
-            p[t * rows + r] = ((next[r + 1] - next[r]) - (here[r + 1] - here[r])) * job->scale;
-    }
 }

@@ -77,7 +77,7 @@ static void AS_T(rows_of_lanes)(const PDE_JOB *job, const REAL *x, i64 band, VEC
 }
 
 typedef struct {
-    VEC *x, *y, *p, *points, *bottom, *left;
+    VEC *x, *y, *p, *edge, *gaps, *bottom, *left;
     IVEC *active;
     REAL *reversed;
 } AS_T(band_scratch);
@@ -88,7 +88,8 @@ static void AS_T(lay_out_band)(const PDE_JOB *job, SIG_ARENA *arena, AS_T(band_s
     s->x = AS_T(take)(arena, (job->rows + 1) * d);
     s->y = AS_T(take)(arena, (AS_PDE_COLUMNS + 1) * d);
     s->p = AS_T(take)(arena, job->rows * AS_PDE_COLUMNS);
-    s->points = AS_T(take)(arena, linear ? 0 : (AS_PDE_COLUMNS + 1) * (job->rows + 1));
+    s->edge = AS_T(take)(arena, linear ? 0 : AS_PDE_COLUMNS + 1);
+    s->gaps = AS_T(take)(arena, linear ? 0 : job->rows);
     s->bottom = AS_T(take)(arena, AS_LAG * job->width);
     s->left = AS_T(take)(arena, AS_T(left_size)(job, AS_PDE_ROWS));
     s->active = (IVEC *)AS_T(take)(arena, job->degree ? job->rows * AS_PDE_COLUMNS : 0);
@@ -139,13 +140,14 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
     for (i64 t = 0; t < steps; t += AS_PDE_COLUMNS) {
         const i64 end = t + AS_PDE_COLUMNS;
         AS_T(columns_of_lanes)(y, t, AS_PDE_COLUMNS + (job->kind != AS_LINEAR), d, s->y);
-        AS_T(increments)(job, s->x, s->y, job->rows, t, end, s->points, s->p, NULL);
+        AS_T(increments)(job, s->x, s->y, job->rows, t, end, s->edge, 0, s->gaps, s->p, NULL);
         if (as_cancelled(job->control) ||
             (band && !AS_T(wait_for)(progress - 1, as_least(end, job->steps2), job->control)))
             return 0;
         const AS_T(seam) seam = {s->bottom, row + (t + behind) * w, row + t * w,
                                  AS_T(active_lanes)(job, band, t, s->active)};
-        AS_T(sweep_any)(job, s->p, AS_PDE_COLUMNS, left, NULL, NULL, NULL, &seam, job->rows, fine);
+        AS_T(sweep_any)(job, s->p, NULL, NULL, AS_PDE_COLUMNS, left, NULL, NULL, NULL, &seam,
+                        job->rows, fine);
         __atomic_store_n(progress, end - behind, __ATOMIC_RELEASE);
     }
     if (job->depth)

@@ -12,47 +12,72 @@ typedef struct {
     const IVEC *active; /* [column][row], lanes that are on the grid, or NULL when all are */
 } AS_T(seam);
 
-/* Sweeps `count` coarse columns of a strip of `rows` coarse rows, each `fine` refined ones.
- * left[0 .. rows * fine] are the values at the current column, from the row above the strip on;
- * `above` holds h of the row above, and `below`, which may be the same, gets that of the last row.
- * With `values` they are kept too, from the column after the current one on, and `below` may be
- * NULL. With a seam that takes the place of rows. */
-AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restrict left,
-                           const VEC *above, VEC *below, VEC *restrict values,
-                           const AS_T(seam) * seam, const int rows, const int fine)
+/* a and a + b of a cell. */
+AS_INLINE void AS_T(factors)(VEC p, VEC *a, VEC *ab)
 {
-    VEC k[AS_PDE_ROWS + 1];
-    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
-    for (i64 t = 0; t < count; ++t, p += rows) {
-        VEC a[AS_PDE_ROWS], ab[AS_PDE_ROWS];
-        AS_UNROLL for (int r = 0; r < rows; ++r)
+    const VEC square = p * p;
+    *a = p + square * (REAL)(1.0 / 3);
+    *ab = p + square * (REAL)(2.0 / 3);
+}
+
+/* One coarse column of a strip of `rows` coarse rows, each `fine` refined ones. k[0 .. rows * fine]
+ * are the values at the current column, from the row above the strip on; `above` holds h of the row
+ * above, and `below`, which may be the same, gets that of the last row. With `values` they are kept
+ * too, from the column after the current one on, and `below` may be NULL. With a seam that takes
+ * the place of rows. */
+AS_INLINE void AS_T(sweep_column)(const VEC *p, i64 t, i64 fine_columns, VEC *k, const VEC *above,
+                                  VEC *below, VEC *values, const AS_T(seam) * seam, const int rows,
+                                  const int fine)
+{
+    const int height = rows * fine;
+    VEC a[AS_PDE_ROWS], ab[AS_PDE_ROWS];
+    AS_UNROLL for (int r = 0; fine > 1 && r < rows; ++r) AS_T(factors)(p[r], a + r, ab + r);
+    for (i64 c = 0; c < fine_columns; ++c) {
+        const i64 column = t * fine_columns + c;
+        VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : NULL;
+        VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[column]) : above[column];
+        VEC corner = k[0];
+        k[0] = corner + h;
+        AS_UNROLL for (int r = 0; r < height; ++r)
         {
-            const VEC square = p[r] * p[r];
-            a[r] = p[r] + square * (REAL)(1.0 / 3);
-            ab[r] = p[r] + square * (REAL)(2.0 / 3);
+            const VEC left_value = k[r + 1];
+            if (fine == 1) /* not before: registers */
+                AS_T(factors)(p[r], a + r, ab + r);
+            h = a[r / fine] * (h + left_value) + (h + ab[r / fine] * corner);
+            corner = left_value;
+            k[r + 1] = left_value + h;
         }
-        for (i64 c = 0; c < fine_columns; ++c) {
-            VEC *passed = seam ? seam->bottom + (t & 1) * fine_columns + c : NULL;
-            VEC h = seam ? AS_T(shift_lanes)(*passed, seam->in[t * fine_columns + c]) : *above++;
-            VEC corner = k[0];
-            k[0] = corner + h;
-            AS_UNROLL for (int r = 0; r < rows * fine; ++r)
-            {
-                const VEC left_value = k[r + 1];
-                h = a[r / fine] * (h + left_value) + (h + ab[r / fine] * corner);
-                corner = left_value;
-                k[r + 1] = left_value + h;
-            }
-            if (seam) {
-                *passed = h;
-                seam->out[t * fine_columns + c] = h[AS_LANES - 1];
-            } else if (!values || below)
-                *below++ = h;
-            if (values) {
-                AS_UNROLL for (int r = 0; r <= rows * fine; ++r) values[r] = k[r];
-                values += rows * fine + 1;
-            }
-        }
+        if (seam) {
+            *passed = h;
+            seam->out[column] = h[AS_LANES - 1];
+        } else if (!values || below)
+            below[column] = h;
+        AS_UNROLL for (int r = 0; values && r <= height; ++r) values[column * (height + 1) + r] =
+            k[r];
+    }
+}
+
+/* Sweeps `count` coarse columns of a strip: see above; `left` is k before and after. Without p it
+ * is made, two columns at a time, of d channels of increments x of the strip and y of the columns.
+ */
+AS_INLINE void AS_T(sweep)(const VEC *p, const VEC *x, const VEC *y, i64 d, i64 count,
+                           i64 fine_columns, VEC *restrict left, const VEC *above, VEC *below,
+                           VEC *restrict values, const AS_T(seam) * seam, const int rows,
+                           const int fine)
+{
+    VEC k[AS_PDE_ROWS + 1], made[2 * AS_PDE_ROWS];
+    AS_UNROLL for (int r = 0; r <= rows * fine; ++r) k[r] = left[r];
+    i64 t = 0;
+    for (; !p && t + 2 <= count; t += 2) {
+        AS_T(inner_products)(x, y + t * d, d, made, rows, 2);
+        AS_UNROLL for (int c = 0; c < 2; ++c) AS_T(sweep_column)(
+            made + c * rows, t + c, fine_columns, k, above, below, values, seam, rows, fine);
+    }
+    for (; t < count; ++t) {
+        if (!p)
+            AS_T(inner_products)(x, y + t * d, d, made, rows, 1);
+        AS_T(sweep_column)(p ? p + t * rows : made, t, fine_columns, k, above, below, values, seam,
+                           rows, fine);
     }
     AS_UNROLL for (int r = 0; r <= rows * fine; ++r) left[r] = k[r];
 }
@@ -67,18 +92,24 @@ AS_INLINE void AS_T(sweep)(const VEC *p, i64 count, i64 fine_columns, VEC *restr
 #define AS_SHAPE_OF_MANY(DO)
 #endif
 
-static void AS_T(sweep_strip)(const VEC *p, i64 count, i64 fine_columns, VEC *left,
-                              const VEC *above, VEC *below, VEC *values, const AS_T(seam) * seam,
-                              i64 rows, i64 fine)
+static void AS_T(sweep_strip)(const VEC *p, const VEC *x, const VEC *y, i64 d, i64 count,
+                              i64 fine_columns, VEC *left, const VEC *above, VEC *below,
+                              VEC *values, const AS_T(seam) * seam, i64 rows, i64 fine)
 {
 #define AS_SHAPE(ROWS, FINE)                                                                       \
     if (rows == ROWS && fine == FINE) {                                                            \
         if (seam)                                                                                  \
-            AS_T(sweep)(p, count, fine_columns, left, NULL, NULL, NULL, seam, ROWS, FINE);         \
+            AS_T(sweep)(p, NULL, NULL, 0, count, fine_columns, left, NULL, NULL, NULL, seam, ROWS, \
+                        FINE);                                                                     \
         else if (values)                                                                           \
-            AS_T(sweep)(p, count, fine_columns, left, above, below, values, NULL, ROWS, FINE);     \
+            AS_T(sweep)(p, NULL, NULL, 0, count, fine_columns, left, above, below, values, NULL,   \
+                        ROWS, FINE);                                                               \
+        else if (!p)                                                                               \
+            AS_T(sweep)(NULL, x, y, d, count, fine_columns, left, above, below, NULL, NULL, ROWS,  \
+                        FINE);                                                                     \
         else                                                                                       \
-            AS_T(sweep)(p, count, fine_columns, left, above, below, NULL, NULL, ROWS, FINE);       \
+            AS_T(sweep)(p, NULL, NULL, 0, count, fine_columns, left, above, below, NULL, NULL,     \
+                        ROWS, FINE);                                                               \
         return;                                                                                    \
     }
     AS_EACH_SHAPE(AS_SHAPE)

@@ -81,32 +81,38 @@ static void AS_T(start_row)(const PDE_JOB *job, i64 columns, VEC *row)
         row[i] = AS_T(all_lanes)(AS_T(first_row)(job, i));
 }
 
-static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, i64 count, VEC *left,
-                            const VEC *above, VEC *below, VEC *values, const AS_T(seam) * seam,
-                            i64 rows, i64 fine)
+/* Sweeps `count` coarse columns of a strip, of any scheme. Only finite differences can do without
+ * p, from increments of the paths. */
+static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, const VEC *x, const VEC *y, i64 count,
+                            VEC *left, const VEC *above, VEC *below, VEC *values,
+                            const AS_T(seam) * seam, i64 rows, i64 fine)
 {
     if (job->degree)
         AS_T(sweep_cells_of)(job, p, count, left, above, below, values, seam, rows);
     else if (job->depth)
         AS_T(sweep_branched_strip)(job, p, count, left, above, below, values, seam, rows, fine);
     else
-        AS_T(sweep_strip)(p, count, job->width, left, above, below, values, seam, rows, fine);
+        AS_T(sweep_strip)(p, x, y, job->channels, count, job->width, left, above, below, values,
+                          seam, rows, fine);
 }
 
-/* Increments of columns `t` .. `end` of a strip; with `all` for a gradient. */
+/* Increments of columns `t` .. `end` of a strip; with `all` for a gradient. With `known` the call
+ * before was of the strip above. */
 static void AS_T(increments_of)(const PDE_JOB *job, const PDE_SCRATCH *s, AS_T(strip) strip, i64 t,
-                                i64 end, VEC *p, int all)
+                                i64 end, VEC *p, int all, int known)
 {
+    VEC *weights = all && job->of_points && job->dx ? s->weights : NULL;
     AS_T(increments)(job, s->x + strip.first * job->channels, s->y + t * job->channels, strip.rows,
-                     t, end, s->points, p, all && job->of_points && job->dx ? s->weights : NULL);
+                     t, end, s->edge + (job->of_points ? t : 0), known && !weights, s->gaps, p,
+                     weights);
 }
 
 /* Sweeps a strip over all columns: `above` is h (or A) above it, `below`, which may be the same,
  * gets that below it, and `left` what is on the right of its last column. Returns the last value of
  * its last row. With `values` everything that the gradient needs is kept, and `below` may be NULL.
- */
-static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number, const VEC *above,
-                           VEC *below, VEC *left, VEC *values)
+ * With `goes_on` the call before was of the strip above. */
+static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number, int goes_on,
+                           const VEC *above, VEC *below, VEC *left, VEC *values)
 {
     const AS_T(strip) strip = AS_T(strip_at)(job, number);
     const i64 height = strip.rows * strip.fine, w = job->width;
@@ -116,12 +122,18 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         for (i64 i = 0; i < nodes; ++i)
             *values++ = AS_T(all_lanes)(job->one);
     const i64 kept = job->degree ? 2 * strip.rows * w : nodes << job->order2;
+    const int sweep_makes_p = !values && job->kind == AS_LINEAR && !job->degree && !job->depth &&
+                              (AS_MANY_VECTORS || job->order1); /* else there are too many sums */
     for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS) {
         const i64 end = as_least(t + AS_PDE_COLUMNS, job->steps2);
         VEC *p = values ? s->p + t * strip.rows : s->p;
-        AS_T(increments_of)(job, s, strip, t, end, p, values != NULL);
-        AS_T(sweep_any)(job, p, end - t, left, above + t * w, below ? below + t * w : NULL,
-                        values ? values + t * kept : NULL, NULL, strip.rows, strip.fine);
+        if (!sweep_makes_p)
+            AS_T(increments_of)(job, s, strip, t, end, p, values != NULL,
+                                goes_on && number % job->split == 0);
+        AS_T(sweep_any)(job, sweep_makes_p ? NULL : p, s->x + strip.first * job->channels,
+                        s->y + t * job->channels, end - t, left, above + t * w,
+                        below ? below + t * w : NULL, values ? values + t * kept : NULL, NULL,
+                        strip.rows, strip.fine);
     }
     if (job->depth && job->sums > job->powers)
         return AS_T(exp2_or_zero)(left[job->sums * height - 1]);
@@ -158,7 +170,8 @@ static void AS_T(lay_out_pde)(const PDE_JOB *job, SIG_ARENA *arena, PDE_SCRATCH 
     s->row = AS_T(take)(arena, n);
     s->left = AS_T(take)(arena, AS_T(left_size)(job, AS_PDE_ROWS));
     s->p = AS_T(take)(arena, job->rows * (keep ? job->steps2 + 1 : AS_PDE_COLUMNS));
-    s->points = AS_T(take)(arena, job->of_points ? (AS_PDE_COLUMNS + 1) * (job->rows + 1) : 0);
+    s->edge = AS_T(take)(arena, job->of_points ? job->steps2 + 1 : 0);
+    s->gaps = AS_T(take)(arena, job->of_points ? job->rows : 0);
     if (!keep)
         return;
     const i64 columns = AS_T(grid_columns)(job);
@@ -298,8 +311,8 @@ static void AS_T(kernel_worker)(void *argument)
         AS_T(start_row)(job, job->steps2, s.row);
         VEC *left = s.left, result = AS_T(all_lanes)(1);
         for (i64 strip = 0; strip < strips && !as_cancelled(job->control); ++strip) {
-            result =
-                AS_T(run_strip)(job, &s, strip, s.row, s.row, left, job->grid ? s.values : NULL);
+            result = AS_T(run_strip)(job, &s, strip, strip > 0, s.row, s.row, left,
+                                     job->grid ? s.values : NULL);
             if (job->grid)
                 AS_T(put_rows)(job, &lanes, &s, strip, left);
         }
@@ -455,7 +468,8 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
         for (i64 i = 0; i < job->together; ++i, above = next) {
             if (as_cancelled(job->control))
                 return;
-            AS_T(run_strip)(job, s, block * job->together + i, above, next, left, NULL);
+            const i64 number = block * job->together + i;
+            AS_T(run_strip)(job, s, number, number > 0, above, next, left, NULL);
         }
     }
     for (i64 block = blocks - 1; block >= 0; --block) {
@@ -463,7 +477,7 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
         const i64 count = as_least(job->together, strips - first);
         const i64 from = as_most(0, count - 1 - job->kept); /* strips whose values are kept */
         for (i64 i = 0; i < count - 1; ++i)
-            AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i),
+            AS_T(run_strip)(job, s, first + i, i > 0, AS_T(row_above_strip)(s, n, block, i),
                             s->fine + i * n, left,
                             i < from ? NULL : s->values + (i - from + 1) * job->strip_values);
         for (i64 i = count - 1; i >= 0 && !as_cancelled(job->control); --i) {
@@ -473,9 +487,9 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
             if (is_kept) {
                 for (i64 t = 0; t < job->steps2; t += AS_PDE_COLUMNS)
                     AS_T(increments_of)(job, s, strip, t, as_least(t + AS_PDE_COLUMNS, job->steps2),
-                                        s->p + t * strip.rows, 1);
+                                        s->p + t * strip.rows, 1, 0);
             } else
-                AS_T(run_strip)(job, s, first + i, AS_T(row_above_strip)(s, n, block, i), NULL,
+                AS_T(run_strip)(job, s, first + i, 0, AS_T(row_above_strip)(s, n, block, i), NULL,
                                 left, values);
             const VEC *seeds = job->grid ? s->seeds : NULL;
             if (seeds)

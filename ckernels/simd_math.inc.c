@@ -1,69 +1,30 @@
-/* exp, log and powers of vectors, a few units in the last place off. NaN stays NaN.
- *
- * exp: x = k ln 2 + r with |r| <= ln 2 / 2, and a Taylor polynomial in r.
- * log: x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)), for normal
- * positive x. Adding and subtracting 1.5 * 2^mantissa rounds to an integer, which then stands in
- * the lowest bits.
+/* Powers of 2, logarithms and powers of vectors, a few units in the last place off. NaN stays NaN.
+ * Adding and subtracting 1.5 * 2^mantissa rounds to an integer, which then stands in the lowest
+ * bits.
  */
 
+#ifndef AS_LN2
+#define AS_LN2 0.69314718055994530942
+#endif
 #define IVEC AS_T(ivec)
 #ifdef AS_DOUBLE
 typedef i64 IVEC __attribute__((vector_size(AS_VECTOR_BYTES)));
 #define AS_MANTISSA 52
 #define AS_BIAS 1023
 #define AS_ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
-#define AS_LN2_HIGH 0x1.62e42fefa0000p-1
-#define AS_LN2_LOW 0x1.cf79abc9e3b39p-40
-#define AS_EXP_TERMS 13
 #define AS_LOG_TERMS 11
-#define AS_EXP_LEAST (-708.0)
-#define AS_EXP_MOST 709.0
 #else
 typedef int32_t IVEC __attribute__((vector_size(AS_VECTOR_BYTES)));
 #define AS_MANTISSA 23
 #define AS_BIAS 127
 #define AS_ROUNDER 12582912.0f /* 1.5 * 2^23 */
-#define AS_LN2_HIGH 0.693359375f
-#define AS_LN2_LOW (-2.12194440e-4f)
-#define AS_EXP_TERMS 7
 #define AS_LOG_TERMS 5
-#define AS_EXP_LEAST (-87.0f)
-#define AS_EXP_MOST 88.0f
 #endif
 
 /* Lane by lane, a where `mask` (of a comparison) is true, else b. */
 AS_INLINE VEC AS_T(choose)(IVEC mask, VEC a, VEC b)
 {
     return (VEC)(((IVEC)a & mask) | ((IVEC)b & ~mask));
-}
-
-/* exp(x), and within the range of normal results only: least or largest of them beyond it. */
-AS_INLINE VEC AS_T(exp_lanes)(VEC x)
-{
-    const VEC inside = AS_T(at_most)(AS_T(all_lanes)(AS_EXP_MOST),
-                                     AS_T(at_least)(AS_T(all_lanes)(AS_EXP_LEAST), x));
-    VEC k = inside * (REAL)1.4426950408889634 + (REAL)AS_ROUNDER;
-    const IVEC power = (IVEC)k;
-    k -= (REAL)AS_ROUNDER;
-    VEC r = inside - k * (REAL)AS_LN2_HIGH;
-    r -= k * (REAL)AS_LN2_LOW;
-    static const REAL inverse_factorials[] = {1,
-                                              1,
-                                              (REAL)(1.0 / 2),
-                                              (REAL)(1.0 / 6),
-                                              (REAL)(1.0 / 24),
-                                              (REAL)(1.0 / 120),
-                                              (REAL)(1.0 / 720),
-                                              (REAL)(1.0 / 5040),
-                                              (REAL)(1.0 / 40320),
-                                              (REAL)(1.0 / 362880),
-                                              (REAL)(1.0 / 3628800),
-                                              (REAL)(1.0 / 39916800),
-                                              (REAL)(1.0 / 479001600),
-                                              (REAL)(1.0 / 6227020800)};
-    VEC sum = AS_T(all_lanes)(inverse_factorials[AS_EXP_TERMS]);
-    AS_UNROLL for (int i = AS_EXP_TERMS - 1; i >= 0; --i) sum = sum * r + inverse_factorials[i];
-    return sum * (VEC)((power + AS_BIAS) << AS_MANTISSA); /* a product, for NaN to stay */
 }
 
 /* 2^(x - less) of one vector or two side by side. x = k / AS_PARTS + r with |r| <= 1 / (2
@@ -170,8 +131,9 @@ AS_INLINE VEC AS_T(exp2_or_zero)(VEC x)
     return AS_T(choose)(x < AS_T(all_lanes)(1 - AS_BIAS), (VEC){0}, power);
 }
 
-/* log(x) of normal numbers x > 0. */
-AS_INLINE VEC AS_T(log_lanes)(VEC x)
+/* log2(x) of normal numbers x > 0: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+ * log m = 2 atanh((m - 1) / (m + 1)). */
+AS_INLINE VEC AS_T(log2_lanes)(VEC x)
 {
     const IVEC bits = (IVEC)x;
     const IVEC rounder = (IVEC)AS_T(all_lanes)(AS_ROUNDER);
@@ -183,10 +145,8 @@ AS_INLINE VEC AS_T(log_lanes)(VEC x)
     const VEC f = (m - (REAL)1) / (m + (REAL)1), s = f * f;
     VEC sum = AS_T(all_lanes)((REAL)(2.0 / (2 * AS_LOG_TERMS + 1)));
     AS_UNROLL for (int i = AS_LOG_TERMS - 1; i >= 1; --i) sum = sum * s + (REAL)(2.0 / (2 * i + 1));
-    /* log m = 2 f + f s sum */
     const VEC log_m = f * (REAL)2 + (f * s) * sum;
-    const VEC result = e * (REAL)AS_LN2_HIGH + (log_m + e * (REAL)AS_LN2_LOW);
-    return AS_T(choose)(x == x, result, x);
+    return AS_T(choose)(x == x, e + log_m * (REAL)(1 / AS_LN2), x);
 }
 
 /* sqrt(x), x >= 0: the compiler makes one instruction of the loop. */
@@ -205,16 +165,13 @@ AS_INLINE VEC AS_T(sqrt_lanes)(VEC x)
 /* x^exponent for x > 0, and 0 for x <= 0. */
 AS_INLINE VEC AS_T(pow_lanes)(VEC x, REAL exponent)
 {
-    const VEC power = AS_T(exp_lanes)(AS_T(log_lanes)(x) * exponent);
+    const VEC log2 = AS_T(log2_lanes)(x) * exponent;
+    VEC power;
+    AS_T(exp2_many)(&log2, &power, 1, 0);
     return AS_T(choose)(x <= (VEC){0}, (VEC){0}, power);
 }
 
 #undef AS_MANTISSA
 #undef AS_BIAS
 #undef AS_ROUNDER
-#undef AS_LN2_HIGH
-#undef AS_LN2_LOW
-#undef AS_EXP_TERMS
 #undef AS_LOG_TERMS
-#undef AS_EXP_LEAST
-#undef AS_EXP_MOST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -13,6 +14,10 @@ from .backends import BACKENDS, Backend
 # The same examples in every run: CI must not fail by chance.
 hypothesis.settings.register_profile("arraysig", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("arraysig")
+
+# Shells have their background jobs ignore interrupts, and what these start would do so too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _parameter(backend: Backend) -> object:
