@@ -1,4 +1,4 @@
-"""Builds arraysig._ckernels: cffi API mode, one object per instruction set, OpenMP if any."""
+"""Builds arraysig._ckernels: cffi API mode, two objects per instruction set, OpenMP if any."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def openmp() -> tuple[list[str], list[str]]:
 
 
 class BuildExt(build_ext):
-    """Compiles kernels.c once per instruction set, then the cffi module around it."""
+    """Compiles kernels.c per instruction set and type, then the cffi module around it."""
 
     def get_source_files(self) -> list[str]:
         """What the source distribution must carry."""
@@ -90,18 +90,19 @@ class BuildExt(build_ext):
         flags = [*CFLAGS, *omp_compile, *extra]
         kernels = os.path.relpath(HERE / "kernels.c")
 
-        def compile_for(isa: str) -> list[str]:
+        def compile_for(isa: str, bits: str) -> list[str]:
             objects: list[str] = self.compiler.compile(
                 [kernels],
-                output_dir=f"{self.build_temp}/{isa}",
+                output_dir=f"{self.build_temp}/{isa}-{bits}",
                 include_dirs=include,
-                macros=[("AS_ISA", isa)],
+                macros=[("AS_ISA", isa), ("AS_BITS", bits)],
                 extra_postargs=[*flags, *isas[isa]],
             )
             return objects
 
+        units = [(isa, bits) for isa in isas for bits in ("64", "32")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for objects in pool.map(compile_for, isas):
+            for objects in pool.map(compile_for, *zip(*units, strict=True)):
                 ext.extra_objects += objects
         generated = pathlib.Path(self.build_temp) / "_ckernels.c"
         generated.parent.mkdir(parents=True, exist_ok=True)

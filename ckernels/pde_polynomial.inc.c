@@ -22,6 +22,33 @@
 #endif
 #define AS_TERMS (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)
 
+/* Number j of the sequence 1 / j! less itself `gap1` further on, and that less itself `gap2`
+ * further on; gaps of 0 leave it as it is. */
+AS_INLINE double as_factor(int j, int gap1, int gap2)
+{
+    static const double inverse[] = {1,
+                                     1,
+                                     1.0 / 2,
+                                     1.0 / 6,
+                                     1.0 / 24,
+                                     1.0 / 120,
+                                     1.0 / 720,
+                                     1.0 / 5040,
+                                     1.0 / 40320,
+                                     1.0 / 362880,
+                                     1.0 / 3628800,
+                                     1.0 / 39916800,
+                                     1.0 / 479001600,
+                                     1.0 / 6227020800,
+                                     1.0 / 87178291200,
+                                     1.0 / 1307674368000,
+                                     1.0 / 20922789888000,
+                                     1.0 / 355687428096000,
+                                     1.0 / 6402373705728000};
+    const double here = inverse[j] - (gap1 ? inverse[j + gap1] : 0);
+    return gap2 ? here - (inverse[j + gap2] - (gap1 ? inverse[j + gap1 + gap2] : 0)) : here;
+}
+
 static int as_has_degree(i64 degree, i64 fold)
 {
 #define AS_CASE(DEGREE, FOLD)                                                                      \
@@ -87,12 +114,63 @@ AS_INLINE VEC AS_T(carried)(const VEC *edge, const VEC *scaled, const int m, con
     return sum;
 }
 
-/* sum_{k = 0 .. M} edge[k] / (m+k)! */
-AS_INLINE VEC AS_T(integrated)(const PDE_JOB *job, const VEC *edge, const int m, const int degree)
+/* out[i] += sign * sum_k factor(first + i + k) x[k], i < rows, k < columns; with `fresh` out is 0.
+ */
+AS_INLINE void AS_T(add_products)(const VEC *x, VEC *out, const int fresh, const int sign,
+                                  const int first, const int gap1, const int gap2, const int rows,
+                                  const int columns)
 {
-    VEC sum = edge[0] * job->inverse[m];
-    AS_UNROLL for (int k = 1; k <= degree; ++k) sum += edge[k] * job->inverse[m + k];
-    return sum;
+    AS_UNROLL for (int k = 0; k < columns; ++k) AS_UNROLL for (int i = 0; i < rows; ++i)
+    {
+        const REAL factor = (REAL)(sign * as_factor(first + i + k, gap1, gap2));
+        out[i] = fresh && !k ? x[k] * factor : out[i] + x[k] * factor;
+    }
+}
+
+/* The same for n rows and columns without a second gap, with three products of half the size where
+ * that pays: of H0 x + H1 y and H1 x + H2 y, where x and y are halves, H1 (x + y) is a part of
+ * both. Sums go beside products, on units of their own. */
+AS_INLINE void AS_T(add_square)(const VEC *x, VEC *out, const int fresh, const int sign,
+                                const int first, const int gap, const int n)
+{
+    if (n < 4) {
+        AS_T(add_products)(x, out, fresh, sign, first, gap, 0, n, n);
+        return;
+    }
+    const int half = (n + 1) / 2;
+    VEC sum[AS_TERMS], both[AS_TERMS];
+    AS_UNROLL for (int k = 0; k < half; ++k) sum[k] = k + half < n ? x[k] + x[k + half] : x[k];
+    AS_T(add_products)(sum, both, 1, sign, first + half, gap, 0, half, half);
+    AS_UNROLL for (int i = 0; i < n; ++i) out[i] = fresh ? both[i % half] : out[i] + both[i % half];
+    AS_T(add_products)(x, out, 0, sign, first, gap, half, half, half);
+    AS_T(add_products)(x + half, out + half, 0, -sign, first + half, gap, half, n - half, n - half);
+}
+
+/* out[m] = sum_{k < columns} x[k] / (m+k)! for m < rows, which are at least as many; of halves of
+ * halves from 6 on. */
+AS_INLINE void AS_T(integrate)(const PDE_JOB *job, const VEC *x, VEC *out, const int rows,
+                               const int columns)
+{
+    const int n = columns, half = (n + 1) / 2;
+    if (!__builtin_constant_p(columns)) {
+        for (int m = 0; m < rows; ++m) {
+            out[m] = x[0] * job->inverse[m];
+            for (int k = 1; k < columns; ++k)
+                out[m] += x[k] * job->inverse[m + k];
+        }
+        return;
+    }
+    if (n < 6)
+        AS_T(add_square)(x, out, 1, 1, 0, 0, n);
+    else {
+        VEC sum[AS_TERMS];
+        AS_UNROLL for (int k = 0; k < half; ++k) sum[k] = k + half < n ? x[k] + x[k + half] : x[k];
+        AS_T(add_square)(sum, out, 1, 1, half, 0, half);
+        AS_UNROLL for (int i = half; i < n; ++i) out[i] = out[i - half];
+        AS_T(add_square)(x, out, 0, 1, 0, half, half);
+        AS_T(add_square)(x + half, out + half, 0, -1, half, half, n - half);
+    }
+    AS_T(add_products)(x, out + n, 1, 1, n, 0, 0, rows - n, n);
 }
 
 /* The edge opposite to `edge`, where `side` is the other one. */
@@ -100,11 +178,11 @@ AS_INLINE void AS_T(opposite)(const PDE_JOB *job, const VEC *edge, const VEC *si
                               const VEC *power, const VEC *scaled, VEC *out, const int degree,
                               const int fold)
 {
-    AS_UNROLL for (int m = 0; m <= degree + fold; ++m)
-    {
-        const VEC term = AS_T(integrated)(job, side, m, degree);
-        out[m] = AS_T(carried)(edge, scaled, m, degree) + (m ? term * power[m] : term);
-    }
+    VEC term[AS_TERMS];
+    AS_T(integrate)(job, side, term, degree + 1 + fold, degree + 1);
+    out[0] = term[0];
+    AS_UNROLL for (int m = 1; m <= degree + fold; ++m) out[m] =
+        AS_T(carried)(edge, scaled, m, degree) + term[m] * power[m];
     AS_UNROLL for (int e = 0; e < fold; ++e)
     {
         AS_UNROLL for (int k = 1; k <= degree; ++k) out[k] +=
@@ -199,27 +277,15 @@ AS_INLINE VEC AS_T(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, co
         of_a[m] *= power[m - 1];
         of_b[m] *= power[m - 1];
     }
-    VEC before_a = of_a[1], before_b = of_b[1];
-    AS_UNROLL for (int m = 2; m <= top; ++m)
-    {
-        before_a += of_a[m] * job->inverse[m - 1];
-        before_b += of_b[m] * job->inverse[m - 1];
-    }
+    VEC sum_a[AS_TERMS], sum_b[AS_TERMS]; /* G, from number -1 on */
+    AS_T(integrate)(job, of_a + 1, sum_a, degree + 2, top);
+    AS_T(integrate)(job, of_b + 1, sum_b, degree + 2, top);
     AS_UNROLL for (int k = 0; k <= degree; ++k)
     {
-        VEC sum_a = of_a[1] * job->inverse[1 + k], sum_b = of_b[1] * job->inverse[1 + k];
-        AS_UNROLL for (int m = 2; m <= top; ++m)
-        {
-            VEC factor = AS_T(all_lanes)(job->inverse[m + k]);
-            AS_IN_REGISTER(factor);
-            sum_a += of_a[m] * factor;
-            sum_b += of_b[m] * factor;
-        }
-        next_a[k] += of_b[0] * job->inverse[k] + sum_b * power[1];
-        next_b[k] += of_a[0] * job->inverse[k] + sum_a * power[1];
-        of_p += a[k] * (before_b - sum_b * (REAL)k) + b[k] * (before_a - sum_a * (REAL)k);
-        before_a = sum_a;
-        before_b = sum_b;
+        next_a[k] += of_b[0] * job->inverse[k] + sum_b[k + 1] * power[1];
+        next_b[k] += of_a[0] * job->inverse[k] + sum_a[k + 1] * power[1];
+        of_p +=
+            a[k] * (sum_b[k] - sum_b[k + 1] * (REAL)k) + b[k] * (sum_a[k] - sum_a[k + 1] * (REAL)k);
     }
     AS_UNROLL for (int k = 0; k <= degree; ++k)
     {

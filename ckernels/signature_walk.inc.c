@@ -407,7 +407,7 @@ static int AS_T(walks_lyndon)(const SIG_PLAN *p)
 static void AS_T(walk)(SIG_TREE *tree)
 {
     const i64 d = tree->plan->channels;
-    i64 word[AS_MAX_DEGREE];
+    i64 word[AS_MAX_DEGREE] = {0};
     if (tree->plan->lyndon && tree->top == tree->plan->degree)
         AS_T(walk_lyndon)(tree, 0, 0, word, 0);
     else if (tree->top - tree->root > 1)
