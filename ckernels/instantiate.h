@@ -1,4 +1,4 @@
-/* All kernels for one REAL. Deliberately no include guard: kernels.c includes it once per type. */
+/* All kernels for one REAL. */
 #include "real.h"
 #include "path.h"
 #include "simd.h"

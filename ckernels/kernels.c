@@ -1,5 +1,5 @@
-/* All kernels for one instruction set and one type, 32 or 64 bits: compiled once per -DAS_ISA=... and
- * -DAS_BITS=..., see build.py. */
+/* All kernels for one instruction set and one type, 32 or 64 bits: compiled once per -DAS_ISA=...
+ * and -DAS_BITS=..., see build.py. */
 #include "arraysig.h"
 
 #define AS_ENTRY(name, params, args) int AS_ENTRY_NAME(name) params;

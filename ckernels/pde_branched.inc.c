@@ -107,8 +107,7 @@ AS_INLINE void AS_T(sweep_columns)(const PDE_JOB *job, const VEC *p, i64 column,
         VEC power[MOST];
         AS_UNROLL for (int r = 0; r < height; ++r)
         {
-            VEC mean[MOST];
-            VEC sum[MOST];
+            VEC mean[MOST], sum[MOST];
             AS_UNROLL for (int c = 0; c < columns; ++c) sum[c] =
                 c < columns - 1 ? early[c][r] : e[r];
             AS_T(exp2_many)(sum, power, columns, 2);

@@ -27,14 +27,14 @@ AS_INLINE VEC AS_T(choose)(IVEC mask, VEC a, VEC b)
     return (VEC)(((IVEC)a & mask) | ((IVEC)b & ~mask));
 }
 
-/* 2^(x - less) of one vector or two side by side. x = k / AS_PARTS + r with |r| <= 1 / (2
- * AS_PARTS); of 2^r there is a polynomial with 1 in front that is good to 0.06 units of rounding
- * (interpolation at Chebyshev's nodes), and where there is room for it registers have 2^(k /
- * AS_PARTS) for each fraction of k. Beyond the normal numbers results are infinity, or subnormal or
- * 0: not the least normal number, which with sums of large powers may be anything. Where there are
- * parts the last instruction sees to that, also for infinite x. From |x| of 2^18 (float) or 2^47 on
- * r may be greater; the polynomial is positive for any if its degree is even, and has its sign
- * taken off if it is not. */
+/* 2^(x - less) of one vector or two side by side. With n parts x = k / n + r, |r| <= 1 / (2 n); of
+ * 2^r there is a polynomial with 1 in front that is good to 0.06 units of rounding (interpolation
+ * at Chebyshev's nodes), and registers have 2^(k / n) for each fraction of k, where there is room.
+ *
+ * Beyond the normal numbers results are infinity, or subnormal or 0: not the least normal number,
+ * which with sums of large powers may be anything. Where there are parts the last instruction sees
+ * to that, also for infinite x. From |x| of 2^18 (float) or 2^47 on r may be greater; the
+ * polynomial is positive for any if its degree is even, and has its sign taken off if it is not. */
 #if AS_VECTOR_BYTES == 64 && !defined(__clang__) /* which has no shuffle by a variable */
 #define AS_PARTS 16
 #else

@@ -659,6 +659,18 @@ def test_json_has_no_nan(tmp_path: pathlib.Path) -> None:
     assert report.finite(document) == {"a": [None, {"b": None}], "c": [1.5]}
 
 
+def test_options_of_a_function_are_one_grid() -> None:
+    results = [
+        some_result(ratio, op=op)
+        for op, ratio in (("sig_kernel_gram", 10), ("sig_kernel_gram[rbf]", 42))
+    ]
+    found = harness.judge(ROWS, results, harness.summarise(results), "avx512")
+    means = {v.what: v.got for v in found if "mean" in v.what}
+    assert means == {
+        "sig_kernel_gram, all options float32: geometric mean of the ratio": pytest.approx(420**0.5)
+    }
+
+
 def test_tables_are_aligned_and_escaped() -> None:
     table: report.Table = (("a", "long name"), [("x|y", "1"), ("", "2")])
     assert report.text(table) == "a    long name\nx|y  1\n     2"

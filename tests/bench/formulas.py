@@ -344,6 +344,18 @@ def sig_kernel_gram_polynomial_flops(paths: int, length: int, d: int, order: int
     return int(2 * paths**2 * (length - 1) ** 2 * (d + 3 * order**2 + 4 * order))
 
 
+def sig_kernel_gram_rbf_polynomial_flops(paths: int, length: int, d: int, order: int) -> int:
+    """Useful floating point operations of polynomial cells with an RBF kernel."""
+    return sig_kernel_gram_polynomial_flops(paths, length, 2 * d + 20, order)
+
+
+def sig_kernel_gram_backprop_rbf_polynomial_flops(
+    paths: int, length: int, d: int, order: int
+) -> int:
+    """Useful floating point operations of both gradients of these."""
+    return 3 * sig_kernel_gram_rbf_polynomial_flops(paths, length, d, order)
+
+
 def sig_kernel_gram_backprop_polynomial_flops(paths: int, length: int, d: int, order: int) -> int:
     """Useful floating point operations of both gradients by polynomial cells."""
     return 3 * sig_kernel_gram_polynomial_flops(paths, length, d, order)

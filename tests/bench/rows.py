@@ -53,6 +53,7 @@ class Row:
     has_peer : whether the peer has this operation
     grid_cells : cells of refined grids, ``grid_cells(*cell)``, where the operation has such
     topic : of the report that the row belongs to
+    one_grid : whether rows of the function are one grid, of which the geometric mean is judged
     """
 
     name: str
@@ -73,6 +74,7 @@ class Row:
     has_peer: bool = True
     grid_cells: Callable[..., int] | None = None
     topic: str = "signatures"
+    one_grid: bool = False
 
     def grid(self, device: str, quick: bool) -> tuple[Cell, ...]:
         """The cells of a run."""
@@ -235,13 +237,13 @@ def _gram(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
     return lib.sig_kernel_gram(a["x"], a["y"], dyadic_order=cell[3], n_jobs=n_jobs, **options)
 
 
-def _gram_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
-    options = {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
+def _gram_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
+    options |= {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
     return lib.sig_kernel_gram(a["x"], a["y"], **options)
 
 
-def _gram_backprop_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int) -> Any:
-    options = {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
+def _gram_backprop_polynomial(lib: Any, a: Arrays, cell: Cell, n_jobs: int, **options: Any) -> Any:
+    options |= {"method": "polynomial", "order": cell[3], "n_jobs": n_jobs}
     options |= {"left_deriv": True, "right_deriv": True}
     return lib.sig_kernel_gram_backprop(a["gram"], a["x"], a["y"], **options)[0]
 
@@ -265,6 +267,7 @@ _KERNELS: dict[str, Any] = {
     "topic": "kernels",
 }
 _GRAMS: dict[str, Any] = _KERNELS | {
+    "one_grid": True,
     "columns": ("paths", "length", "d", "order"),
     "grid_cells": lambda paths, *rest: formulas.pde_cells(paths**2, *rest),
 }
@@ -292,6 +295,7 @@ _BRANCHED_KERNELS: dict[str, Any] = {
     ),
     "topic": "branched-kernels",
 }
+_POLYNOMIAL_CELLS = tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (3, 6))
 _GRAM_BARS = {("avx512", "float32"): Bar(20, 8), ("avx512", "float64"): Bar(14, 6)}
 
 
@@ -675,7 +679,17 @@ ROWS: tuple[Row, ...] = (
         "sig_kernel_gram[polynomial]",
         _paths("x", "y"),
         _gram_polynomial,
-        cells=tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (3, 6)),
+        cells=_POLYNOMIAL_CELLS,
+        bars=_GRAM_BARS,
+        **_POLYNOMIAL,
+    ),
+    _row(
+        "sig_kernel_gram[rbf_polynomial]",
+        _paths("x", "y"),
+        lambda lib, a, cell, n_jobs: _gram_polynomial(
+            lib, a, cell, n_jobs, static_kernel=lib.RBFKernel(1.0)
+        ),
+        cells=_POLYNOMIAL_CELLS,
         bars=_GRAM_BARS,
         **_POLYNOMIAL,
     ),
@@ -683,6 +697,16 @@ ROWS: tuple[Row, ...] = (
         "sig_kernel_gram_backprop[polynomial]",
         _paths("x", "y", "gram"),
         _gram_backprop_polynomial,
+        cells=((32, 200, 4, 3), (32, 200, 4, 6)),
+        bars=_bars(Bar(20, 8)),
+        **_POLYNOMIAL,
+    ),
+    _row(
+        "sig_kernel_gram_backprop[rbf_polynomial]",
+        _paths("x", "y", "gram"),
+        lambda lib, a, cell, n_jobs: _gram_backprop_polynomial(
+            lib, a, cell, n_jobs, static_kernel=lib.RBFKernel(1.0)
+        ),
         cells=((32, 200, 4, 3), (32, 200, 4, 6)),
         bars=_bars(Bar(20, 8)),
         **_POLYNOMIAL,
