@@ -21,7 +21,18 @@ import pytest
 import arraysig
 
 from .bench import __main__ as cli
-from .bench import accuracy, devices, floors, formulas, harness, latency, memory, report, timing
+from .bench import (
+    accuracy,
+    devices,
+    equal,
+    floors,
+    formulas,
+    harness,
+    latency,
+    memory,
+    report,
+    timing,
+)
 from .bench.peers import find_peer
 from .bench.rows import BY_NAME, DTYPES, LATENCIES, ROWS, Bar, brownian
 
@@ -587,6 +598,7 @@ SCHEMA: dict[str, Any] = {
     "summaries": [{"op": str, "dtype": str, "geometric_mean": float, "least": float}],
     "latencies": [{"name": str, "status": str, "ours_us": float}],
     "accuracy": [],
+    "equal_accuracy": [],
     "verdicts": [],
 }
 
@@ -657,6 +669,46 @@ def test_command_line_tells_a_missed_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_json_has_no_nan(tmp_path: pathlib.Path) -> None:
     document = {"a": [math.nan, {"b": math.inf}], "c": (1.5,)}
     assert report.finite(document) == {"a": [None, {"b": None}], "c": [1.5]}
+
+
+class Slow:
+    """A library whose error falls, and whose time grows, with the order."""
+
+    def __init__(self, unit: float, digits: float) -> None:
+        self.unit, self.digits = unit, digits
+
+    def sig_kernel_gram(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        order: int = 0,
+        dyadic_order: int = 0,
+        fold: int = 0,
+        method: str = "",
+        n_jobs: int,
+    ) -> np.ndarray:
+        time.sleep(self.unit * (order + 4**dyadic_order + (10 if fold else 0)))
+        error = 10.0 ** -(self.digits * order if method else dyadic_order)
+        return np.full((len(x), len(y)), 1 + error)
+
+
+def test_the_fastest_choice_that_is_exact_enough() -> None:
+    row = equal.EqualRow("float64", (2, 3, 2), 1e-6, 3)
+    found = equal.run(row, Slow(1e-3, 2), Slow(4e-3, 1), 1, 5, cell=0)
+    assert found.ours is not None
+    assert found.peer is not None
+    assert (found.ours.options, found.peer.options) == ("order 3, fold 0", "order 6")
+    assert found.ours.error == pytest.approx(1e-6)
+    assert found.ratio == pytest.approx(7, rel=0.2)  # (6 + 1) 4 by 3 + 1
+    ((*_, ratio, status),) = report.equal_table([found])[1]
+    assert (float(ratio), status) == (pytest.approx(found.ratio, rel=0.01), "ok")
+    (verdict,) = cli._equal_verdicts([found])
+    assert verdict.met
+    assert equal.run(row, Slow(0, 2), Slow(0, 0.2), 1, 5, cell=0).status == "wrong"
+    strict = dataclasses.replace(row, error=-1.0)
+    unable = equal.run(strict, Slow(0, 2), Slow(0, 2), 1, 5, cell=0)
+    assert (unable.status, unable.failed, unable.ratio) == ("error", True, None)
 
 
 def test_options_of_a_function_are_one_grid() -> None:

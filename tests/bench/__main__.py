@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import accuracy, harness, latency, machine, memory, peaks, report
+from . import accuracy, equal, harness, latency, machine, memory, peaks, report
 from .devices import LIBRARIES, Cuda, NoGpuError, find
 from .formulas import DEFINITIONS
 from .peers import PEERS, find_peer
@@ -112,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("bench: the peer is not installed (or not for this device)", file=sys.stderr)
     latencies = list(_latencies(chosen, setup))
     accuracies = list(_accuracies(chosen, setup))
+    equals = list(_equals(chosen, setup))
     results = list(_cells(chosen, setup))
     summaries = harness.summarise(results)
     reason = _no_bars(chosen, setup)
@@ -119,12 +120,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     verdicts = [] if reason else list(harness.judge(ROWS, results, summaries, key))
     if not reason:
         verdicts += _latency_verdicts(latencies)
+        verdicts += _equal_verdicts(equals)
     verdicts += _accuracy_verdicts(accuracies)
     parts: dict[str, Sequence[Any]] = {
         "cells": results,
         "summaries": summaries,
         "latencies": latencies,
         "accuracy": accuracies,
+        "equal_accuracy": equals,
         "verdicts": verdicts,
     }
     document: dict[str, Any] = {
@@ -151,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{title}\n{report.text(table)}")
     if chosen.out is not None:
         report.write(document, titled, chosen.out)
-    if any(r.failed for r in results) or any(x.failed for x in latencies):
+    if any(x.failed for x in (*results, *latencies, *equals)):
         print("\nFAILED: see the cells that are wrong or raised", file=sys.stderr)
         return FAILED
     return 0 if all(v.met for v in verdicts) else BAR_MISSED
@@ -226,6 +229,13 @@ def _accuracies(chosen: argparse.Namespace, setup: harness.Setup) -> Iterator[ac
                 yield accuracy.run(row, setup.ours, setup.peer, chosen.threads)
 
 
+def _equals(chosen: argparse.Namespace, setup: harness.Setup) -> Iterator[equal.Equal]:
+    if chosen.device == "cpu" and not chosen.quick and setup.peer and chosen.peer == "pysiglib":
+        for row in equal.ROWS:
+            if row.op in chosen.ops and row.dtype in chosen.dtypes:
+                yield equal.run(row, setup.ours, setup.peer, chosen.threads, chosen.repeat)
+
+
 def _no_bars(chosen: argparse.Namespace, setup: harness.Setup) -> str:
     """Why the bars of speed and memory do not apply; empty if they do."""
     if chosen.quick:
@@ -242,6 +252,14 @@ def _latency_verdicts(latencies: Sequence[latency.Latency]) -> list[harness.Verd
         harness.at_most(f"{x.name} (us)", x.most_us, x.ours_us)
         for x in latencies
         if x.most_us is not None and x.ours_us is not None
+    ]
+
+
+def _equal_verdicts(equals: Sequence[equal.Equal]) -> list[harness.Verdict]:
+    return [
+        harness.at_least(f"{x.op} {x.dtype} at an error of {x.wanted:g}: ratio", x.least, x.ratio)
+        for x in equals
+        if x.ratio is not None
     ]
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .accuracy import Accuracy
+from .equal import Choice, Equal
 from .harness import Result, Verdict
 from .latency import Latency
 
 #: Number of the JSON layout; to be raised with every change of it.
-SCHEMA = 3
+SCHEMA = 4
 
 Line = tuple[str, ...]
 Table = tuple[Line, list[Line]]
@@ -104,6 +105,22 @@ def accuracy_table(accuracies: Iterable[Accuracy]) -> Table:
     return ("op", "dtype", "length,d,degree", "reference", "error per level", "peer"), lines
 
 
+def equal_table(equals: Iterable[Equal]) -> Table:
+    """A line per accuracy that is wanted."""
+
+    def shown(choice: Choice | None) -> Line:
+        if choice is None:
+            return "", "", ""
+        return choice.options, _number(choice.ms), _number(choice.error, 2)
+
+    lines: list[Line] = [
+        (x.op, x.dtype, f"{x.wanted:g}", *shown(x.ours), *shown(x.peer), _number(x.ratio), x.status)
+        for x in equals
+    ]
+    side = ("ms", "error")
+    return ("op", "dtype", "wanted", "ours", *side, "peer", *side, "ratio", "status"), lines
+
+
 def verdict_table(verdicts: Iterable[Verdict]) -> Table:
     """A line per bar."""
     lines: list[Line] = [
@@ -138,6 +155,7 @@ def tables(document: dict[str, Any], parts: dict[str, Sequence[Any]]) -> list[tu
         "summaries": ("Ratios", summary_table),
         "latencies": ("Small calls", latency_table),
         "accuracy": ("Accuracy", accuracy_table),
+        "equal_accuracy": ("Equal accuracy", equal_table),
         "verdicts": (f"Bars ({document['bars']})", verdict_table),
     }
     return [(title, make(parts[key])) for key, (title, make) in kinds.items() if parts[key]]
