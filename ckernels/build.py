@@ -1,4 +1,4 @@
-"""Builds arraysig._ckernels: cffi API mode, an object per instruction set and type, OpenMP if any."""
+"""Builds arraysig._ckernels: cffi API mode, objects per instruction set and type, OpenMP if any."""
 
 from __future__ import annotations
 
