@@ -6,6 +6,7 @@
 #include "signature_lanes.inc.c"
 #include "tensors.inc.c"
 #include "signature_walk.inc.c"
+#include "signature_lyndon.inc.c"
 #include "signature_degree2.inc.c"
 #include "signature.inc.c"
 #include "signature_gradient.inc.c"

@@ -55,9 +55,15 @@ typedef struct {
     VEC *tree, *total, *increments, *raw, *horner, *children, *moves, *chain;
 } SIG_SCRATCH;
 
+static i64 AS_T(segment_steps)(const SIG_PLAN *p)
+{
+    return p->filled ? AS_FILL_SEGMENT : AS_SEGMENT;
+}
+
 static int AS_T(keeps_total)(const SIG_PLAN *p)
 {
-    return !p->prefix_length && (p->stretches > 1 || p->raw_steps * p->steps_per_raw > AS_SEGMENT);
+    const i64 steps = p->raw_steps * p->steps_per_raw;
+    return !p->prefix_length && (p->stretches > 1 || steps > AS_T(segment_steps)(p));
 }
 
 static void AS_T(lay_out_sig)(const SIG_PLAN *p, SIG_ARENA *arena, SIG_SCRATCH *s)
@@ -65,7 +71,7 @@ static void AS_T(lay_out_sig)(const SIG_PLAN *p, SIG_ARENA *arena, SIG_SCRATCH *
     const int augmented = p->time_aug || p->lead_lag;
     /* one VEC more: lanes are shifted by unaligned loads */
     s->tree = AS_T(take)(arena, p->tree_words + 1);
-    s->total = AS_T(take)(arena, AS_T(keeps_total)(p) ? p->tree_words : 0);
+    s->total = AS_T(take)(arena, AS_T(keeps_total)(p) ? p->tree_words + 1 : 0);
     s->increments = AS_T(take)(arena, AS_T(increments_size)(p));
     s->raw = AS_T(take)(arena, augmented ? AS_T(increments_size)(p) : 0);
     s->horner = AS_T(take)(arena, AS_T(horner_size)(p));
@@ -74,17 +80,30 @@ static void AS_T(lay_out_sig)(const SIG_PLAN *p, SIG_ARENA *arena, SIG_SCRATCH *
     s->chain = AS_T(take)(arena, p->prefix_length);
 }
 
+static void AS_T(swap_trees)(SIG_SCRATCH *scratch)
+{
+    VEC *tree = scratch->tree;
+    scratch->tree = scratch->total;
+    scratch->total = tree;
+}
+
+/* The segment that ends here: its other words, and the product with what came before. */
+static void AS_T(end_segment)(const SIG_PLAN *p, SIG_SCRATCH *scratch, int combined)
+{
+    if (p->filled)
+        AS_T(fill)(p->fill, scratch->tree);
+    if (combined)
+        AS_T(product_lanes)(p, p->degree, scratch->total, scratch->tree, 1, 1);
+}
+
 /* Walks all chunks of a group; the result is in scratch->tree. Returns whether it was cancelled. */
 static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *lanes,
-                            const SIG_SCRATCH *scratch, i64 *control)
+                            SIG_SCRATCH *scratch, i64 *control)
 {
     const SIG_PLAN *p = tree->plan;
-    const i64 bytes = (i64)sizeof(VEC) * p->tree_words;
+    const size_t bytes = sizeof(VEC) * (size_t)p->tree_words;
     const i64 chunks = AS_T(chunk_count)(p, lanes->longest);
-    const i64 segment = p->prefix_length ? chunks : as_ceil_div(AS_SEGMENT, p->chunk);
-    int combined = 0;
-    tree->sig = scratch->tree;
-    memset(tree->sig, 0, (size_t)bytes);
+    const i64 segment = p->prefix_length ? chunks : as_ceil_div(AS_T(segment_steps)(p), p->chunk);
     memset(chain->sig, 0, sizeof(VEC) * (size_t)p->prefix_length);
     AS_T(set_prefixes)(p, lanes, chain);
     for (i64 i = 0; i < chunks; ++i) {
@@ -92,22 +111,22 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
         const i64 count = lanes->longest * (i + 1) / chunks - first;
         if (as_cancelled(control))
             return 1;
-        if (i && i % segment == 0) {
-            if (combined++)
-                AS_T(product_lanes)(p, p->degree, scratch->total, tree->sig, 1, 1);
-            else
-                memcpy(scratch->total, tree->sig, (size_t)bytes);
-            memset(tree->sig, 0, (size_t)bytes);
+        if (i % segment == 0) {
+            if (i)
+                AS_T(end_segment)(p, scratch, i > segment);
+            if (i == segment)
+                AS_T(swap_trees)(scratch);
+            memset(scratch->tree, 0, bytes);
+            tree->sig = scratch->tree;
         }
         tree->steps = count * p->steps_per_raw;
         AS_T(load_increments)(p, lanes, first, count, scratch->raw, scratch->increments);
         AS_T(walk_chain)(tree, chain);
         AS_T(walk)(tree);
     }
-    if (combined) {
-        AS_T(product_lanes)(p, p->degree, scratch->total, tree->sig, 1, 1);
-        memcpy(tree->sig, scratch->total, (size_t)bytes);
-    }
+    AS_T(end_segment)(p, scratch, chunks > segment);
+    if (chunks > segment)
+        AS_T(swap_trees)(scratch);
     return 0;
 }
 
@@ -178,10 +197,10 @@ static void AS_T(sig_worker)(void *argument)
         if (AS_T(walk_group)(&tree, &chain, &lanes, &scratch, job->control))
             break;
         if (p->prefix_length)
-            AS_T(write_prefix_lanes)(job, &lanes, &chain, tree.sig);
+            AS_T(write_prefix_lanes)(job, &lanes, &chain, scratch.tree);
         else {
             AS_T(combine_lanes)(p, &scratch);
-            AS_T(write_path_lanes)(job, &lanes, tree.sig);
+            AS_T(write_path_lanes)(job, &lanes, scratch.tree);
         }
         as_count(job->control, AS_T(paths_finished)(p, &lanes));
     }
@@ -239,6 +258,13 @@ static int AS_T(walk_signatures)(const SIG_PLAN *p, const REAL *path, REAL *out,
     return AS_OK;
 }
 
+/* Degree 2 as a product of matrices (signature_degree2.inc.c). It needs many channels, fewer with
+ * lead-lag, which it does not walk twice. */
+static int AS_T(takes_area)(const SIG_PLAN *p)
+{
+    return p->dimension >= (p->lead_lag ? (AS_MANY_VECTORS ? 1 : 2) * AS_LANES : 24);
+}
+
 int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 dimension,
                        i64 degree, i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                        i64 lyndon, int threads, i64 *control)
@@ -249,12 +275,17 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
     int status = AS_OK;
     if (degree <= 1 || plan.channels <= 1 || plan.raw_steps < 1 || batch < 1)
         AS_T(sig_of_displacement)(&plan, path, out, control);
-    else if (degree == 2 && dimension >= AS_DEGREE2_CHANNELS)
+    else if (degree == 2 && AS_T(takes_area)(&plan))
         status = AS_T(degree2)(&plan, NULL, path, out, control);
     else {
+        AS_T(choose_words)(&plan, lyndon != 0);
         AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);
-        plan.lyndon = lyndon && degree > 2 && AS_T(walks_lyndon)(&plan);
-        status = AS_T(walk_signatures)(&plan, path, out, control);
+        if (plan.prefix_length)
+            plan.lyndon = plan.filled = 0;
+        if (plan.filled)
+            plan.fill = as_fill_table_of(plan.channels, plan.filled, plan.power, plan.offset);
+        status = plan.filled && !plan.fill ? AS_OUT_OF_MEMORY
+                                           : AS_T(walk_signatures)(&plan, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;
 }

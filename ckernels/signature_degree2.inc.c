@@ -18,7 +18,7 @@
  *           by j elements pairs channels b + j and b of all of them; lanes where b + j leaves the
  *           step have a 0 in the matrix.
  *   blocks  else: a few rows, one channel spread over a VEC, times VECs of channels.
- * Below AS_DEGREE2_CHANNELS blocks are too narrow for sums: there the walk makes the signature.
+ * With fewer channels the walk makes the signature: see takes_area.
  * Sums over AS_ROWS_BYTES of points go to `sums`, so that rounding errors do not add up over the
  * length. Units of work are parts of paths; their sums add.
  * The formulas are classical (areas of polygons); the products are this library's.
@@ -29,8 +29,7 @@
 
 #ifndef ARRAYSIG_DEGREE2_LIMITS
 #define ARRAYSIG_DEGREE2_LIMITS
-#define AS_AHEAD 2048 /* bytes that points are asked for before they are used */
-#define AS_DEGREE2_CHANNELS (AS_MANY_VECTORS ? AS_LANES : 2 * AS_LANES)
+#define AS_AHEAD 2048      /* bytes that points are asked for before they are used */
 #define AS_UNIT_WORK 10000 /* vector operations: less, and threads wait for the counter */
 #define AS_ROOM 80         /* REALs before and after rows: what shifted loads of VECs may touch */
 /* Limits that a test build lowers. */

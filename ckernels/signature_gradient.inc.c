@@ -996,7 +996,7 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
     else {
         const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
         AS_T(plan_lanes)(&plan, 16 << 10, lower, 0);
-        plan.lyndon = lyndon && AS_T(walks_lyndon)(&plan);
+        plan.lyndon = lyndon && !plan.prefix_length && AS_T(walks_lyndon)(&plan);
         status = AS_T(walk_gradients)(&plan, grad, path, out, control);
     }
     return as_cancelled(control) ? AS_CANCELLED : status;

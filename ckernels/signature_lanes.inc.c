@@ -84,9 +84,10 @@ typedef struct {
     i64 batch, length, dimension; /* of the paths as given */
     int time_aug, lead_lag;
     double time_step;
-    i64 channels, degree, words;  /* of the augmented paths and their signatures */
-    i64 scalar_term, row;         /* row: words + scalar_term */
-    int lyndon;                   /* of the last level, Lyndon words are enough */
+    i64 channels, degree, words; /* of the augmented paths and their signatures */
+    i64 scalar_term, row;        /* row: words + scalar_term */
+    int lyndon, filled;          /* which words are walked: see choose_words */
+    const struct as_fill_table *fill;
     i64 raw_steps, steps_per_raw; /* steps of the path as given; augmented steps in each */
     i64 stretches;                /* path lanes: per path */
     i64 prefix_length, prefixes;  /* prefix lanes: letters, and how many words that makes */
@@ -140,10 +141,13 @@ typedef struct {
 /* Vector operations of one group walking `steps` augmented steps of a tree below a prefix. */
 static double AS_T(walk_cost)(const SIG_PLAN *p, i64 steps, i64 prefix_length)
 {
-    const i64 tree = p->offset[p->degree - prefix_length + 1];
+    const double tree = (double)p->offset[p->degree - prefix_length + 1];
     const i64 chain = prefix_length * (2 * AS_LANES + p->degree);
     const i64 loading = prefix_length ? 1 : 3 * p->channels;
-    return (double)steps * (double)(tree + chain + loading + 4) + 4.0 * (double)tree + 200.0;
+    const int fills = p->filled && !prefix_length;
+    const double walked = fills ? 1.25 * tree / (double)p->degree : tree;
+    const double filling = fills ? 2.0 * (double)p->degree * tree : 0;
+    return (double)steps * (walked + (double)(chain + loading + 4)) + filling + 4 * tree + 200;
 }
 
 /* Time of the batch with path lanes, in vector operations. */
@@ -242,7 +246,7 @@ static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i6
                            i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                            int threads)
 {
-    p->lyndon = 0;
+    p->lyndon = p->filled = 0;
     const i64 points = AS_T(as_points)(length, lead_lag != 0);
     p->batch = batch;
     p->length = length;

@@ -76,10 +76,7 @@ AS_INLINE void AS_T(product_block)(const VEC *restrict h, const int P, const voi
                                    VEC *restrict sig, i64 row, const int shared)
 {
     VEC sum[32];
-    AS_UNROLL for (int p = 0; p < P; ++p)
-    {
-        AS_UNROLL for (int b = 0; b < B; ++b) sum[p * B + b] = sig[p * row + b];
-    }
+    AS_UNROLL for (int k = 0; k < P * B; ++k) sum[k] = (VEC){0};
     for (i64 t = when.start; t < steps; t += when.stride) {
         VEC node[AS_CHILDREN_AT_ONCE];
         AS_UNROLL for (int p = 0; p < P; ++p) node[p] = h[t * P + p];
@@ -93,7 +90,7 @@ AS_INLINE void AS_T(product_block)(const VEC *restrict h, const int P, const voi
     }
     AS_UNROLL for (int p = 0; p < P; ++p)
     {
-        AS_UNROLL for (int b = 0; b < B; ++b) sig[p * row + b] = sum[p * B + b];
+        AS_UNROLL for (int b = 0; b < B; ++b) sig[p * row + b] += sum[p * B + b];
     }
 }
 
@@ -133,17 +130,21 @@ AS_INLINE void AS_T(children_and_product)(SIG_TREE *tree, const VEC *restrict h1
     const i64 channels = tree->plan->channels;
     const void *z = AS_T(from_letter)(tree->increments, a, shared);
     VEC *restrict child = tree->children;
-    VEC s[AS_CHILDREN_AT_ONCE];
-    AS_UNROLL for (int p = 0; p < P; ++p) s[p] = sig1[a + p];
+    VEC s[AS_CHILDREN_AT_ONCE], more[AS_CHILDREN_AT_ONCE];
+    AS_UNROLL for (int p = 0; p < P; ++p)
+    {
+        s[p] = sig1[a + p];
+        more[p] = (VEC){0};
+    }
     for (i64 t = 0; t < tree->steps; ++t) {
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
             const VEC move = AS_T(increment)(z, t * channels + p, shared);
-            child[t * P + p] = s[p] + move * h2[t];
-            s[p] += move * h1[t];
+            child[t * P + p] = (s[p] + more[p]) + move * h2[t];
+            more[p] += move * h1[t];
         }
     }
-    AS_UNROLL for (int p = 0; p < P; ++p) sig1[a + p] = s[p];
+    AS_UNROLL for (int p = 0; p < P; ++p) sig1[a + p] = s[p] + more[p];
     AS_T(product)(tree, child, P, sig2 + a * channels, from, channels, shared);
 }
 
@@ -187,33 +188,39 @@ typedef struct {
     int letter; /* of the node, in AS_FROM_PARENT */
 } SIG_NODE_SOURCE;
 
-/* P children, from letter a on, of a node at level top - 2, and the P x D words below them, all
- * of whose sums stay in registers. */
+/* P children, from letter a on, of a node at level top - 2, and C words below each of them, that
+ * end with letter `first` and the next ones; all of whose sums stay in registers. sig1 and sig2 are
+ * those of the node's children and their words. */
 AS_INLINE void AS_T(tile)(const int from, const SIG_NODE_SOURCE *node, const int keep,
-                          const VEC *restrict increments, i64 steps, const int D, const int a,
-                          const int P, VEC *restrict sig1, VEC *restrict sig2)
+                          const SIG_TREE *tree, i64 channels, i64 a, const int P, i64 first,
+                          const int C, VEC *restrict sig1, VEC *restrict sig2)
 {
     const VEC *restrict h1 = node->h1, *restrict h2 = node->h2, *restrict h3 = node->h3;
     VEC *restrict pairs = node->pairs;
-    const int letter = node->letter;
-    VEC sum[32], s[8], node_sig = {0};
+    const VEC *letter = (const VEC *)tree->increments + node->letter;
+    const VEC *rows = (const VEC *)tree->increments + a;
+    const VEC *columns = (const VEC *)tree->increments + first;
     const VEC half = AS_T(all_lanes)((REAL)0.5);
+    VEC sum[32], s[8], more[8], node_sig = {0}, node_more = {0};
     if (from == AS_FROM_PARENT)
         node_sig = *node->sig;
+    sig1 += a;
+    sig2 += a * channels + first;
     AS_UNROLL for (int p = 0; p < P; ++p)
     {
-        s[p] = sig1[a + p];
-        AS_UNROLL for (int b = 0; b < D; ++b) sum[p * D + b] = sig2[(a + p) * D + b];
+        s[p] = sig1[p];
+        more[p] = (VEC){0};
+        AS_UNROLL for (int b = 0; b < C; ++b) sum[p * C + b] = (VEC){0};
     }
-    for (i64 t = 0; t < steps; ++t) {
-        const VEC *z = increments + t * D;
+    for (i64 t = 0; t < tree->steps; ++t) {
         VEC n1, n2, child[8];
         if (from == AS_FROM_PARENT) {
-            VEC move = z[letter];
+            VEC move = letter[t * channels];
             AS_IN_REGISTER(move);
-            n1 = node_sig + move * h2[t];
-            n2 = (node_sig + move * h3[t]) * half;
-            node_sig += move * h1[t];
+            const VEC now = node_sig + node_more;
+            n1 = now + move * h2[t];
+            n2 = (now + move * h3[t]) * half;
+            node_more += move * h1[t];
             if (keep) {
                 pairs[2 * t] = n1;
                 pairs[2 * t + 1] = n2;
@@ -226,39 +233,38 @@ AS_INLINE void AS_T(tile)(const int from, const SIG_NODE_SOURCE *node, const int
         }
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
-            VEC move = z[a + p];
+            VEC move = rows[t * channels + p];
             AS_IN_REGISTER(move);
-            child[p] = s[p] + move * n2;
-            s[p] += move * n1;
+            child[p] = (s[p] + more[p]) + move * n2;
+            more[p] += move * n1;
         }
-        AS_UNROLL for (int b = 0; b < D; ++b)
+        AS_UNROLL for (int b = 0; b < C; ++b)
         {
-            VEC move = z[b];
+            VEC move = columns[t * channels + b];
             if (P > 1)
                 AS_IN_REGISTER(move);
-            AS_UNROLL for (int p = 0; p < P; ++p) sum[p * D + b] += child[p] * move;
+            AS_UNROLL for (int p = 0; p < P; ++p) sum[p * C + b] += child[p] * move;
         }
     }
     if (from == AS_FROM_PARENT)
-        *node->sig = node_sig;
+        *node->sig = node_sig + node_more;
     AS_UNROLL for (int p = 0; p < P; ++p)
     {
-        sig1[a + p] = s[p];
-        AS_UNROLL for (int b = 0; b < D; ++b) sig2[(a + p) * D + b] = sum[p * D + b];
+        sig1[p] = s[p] + more[p];
+        AS_UNROLL for (int b = 0; b < C; ++b) sig2[p * channels + b] += sum[p * C + b];
     }
 }
 
 /* All D children of a node in tiles of P; the first tile may make the node's arrays. */
-AS_INLINE void AS_T(tiles)(const int from, SIG_NODE_SOURCE *node, const SIG_TREE *tree, const int D,
-                           const int P, VEC *sig1, VEC *sig2)
+AS_INLINE void AS_T(tiles)(const int from, const SIG_NODE_SOURCE *node, const SIG_TREE *tree,
+                           const int D, const int P, VEC *sig1, VEC *sig2)
 {
-    const VEC *z = tree->increments;
     const int later = from == AS_FROM_PARENT ? AS_FROM_PAIRS : from, rest = D % P;
-    AS_T(tile)(from, node, P < D, z, tree->steps, D, 0, P, sig1, sig2);
+    AS_T(tile)(from, node, P < D, tree, D, 0, P, 0, D, sig1, sig2);
     for (int a = P; a + P <= D; a += P)
-        AS_T(tile)(later, node, 0, z, tree->steps, D, a, P, sig1, sig2);
+        AS_T(tile)(later, node, 0, tree, D, a, P, 0, D, sig1, sig2);
     if (rest)
-        AS_T(tile)(later, node, 0, z, tree->steps, D, D - rest, rest ? rest : 1, sig1, sig2);
+        AS_T(tile)(later, node, 0, tree, D, D - rest, rest ? rest : 1, 0, D, sig1, sig2);
 }
 
 #define AS_DEFINE_LAST_LEVELS(D, P)                                                                \
@@ -304,14 +310,15 @@ AS_INLINE VEC AS_T(advance)(const VEC *restrict h1, const VEC *restrict h2,
                             const int with_first, const int shared)
 {
     const VEC scale = AS_T(all_lanes)((REAL)(1.0 / (double)m));
+    VEC more = {0};
     for (i64 t = 0; t < steps; ++t) {
-        const VEC z = AS_T(increment)(move, t * stride, shared);
+        const VEC z = AS_T(increment)(move, t * stride, shared), now = s + more;
         if (with_first)
-            child1[t] = s + z * h2[t];
-        child[t] = (s + z * above[t]) * scale;
-        s += z * h1[t];
+            child1[t] = now + z * h2[t];
+        child[t] = (now + z * above[t]) * scale;
+        more += z * h1[t];
     }
-    return s;
+    return s + more;
 }
 
 /* Arrays 1 .. most (one at least) of a child from those of its parent, which are `chunk` apart, and
@@ -359,63 +366,6 @@ static void AS_T(walk_node)(SIG_TREE *tree, i64 level, i64 node)
                         : AS_T(advance_child)(tree, level, move, d, sig[a], 0);
         AS_T(walk_node)(tree, level + 1, node * d + a);
     }
-}
-
-/* The same where Lyndon words of the last level are enough. The node, a word, begins one: with the
- * period q of that word (the least for which letters q apart are the same), it goes on with letter
- * `least` = word[level - q], which keeps the period, or with a greater one, after which the whole
- * word is the period; a word that ends so is a Lyndon word. What goes on with a smaller letter
- * begins none, and is walked to the level before the last. Lyndon words of several letters end with
- * a letter greater than their first one; a few words more than these are made.
- * Reference: J.-P. Duval, Theor. Comput. Sci. 60 (1988), 255-283. */
-static void AS_T(walk_lyndon)(SIG_TREE *tree, i64 level, i64 node, i64 *word, i64 period)
-{
-    const SIG_PLAN *p = tree->plan;
-    const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
-    VEC *sig = tree->sig + p->offset[level + 1] + node * d;
-    if (left == 2) {
-        const i64 first = word[0] + 1 < d ? least : d;
-        AS_T(product)(tree, AS_T(horner)(tree, level, 1), 1, sig, 0, first, 0);
-        AS_T(last_two_levels)(tree, level, node, first, word[0] + 1, 0);
-        return;
-    }
-    for (i64 a = 0; a < d; ++a) {
-        const i64 child = node * d + a;
-        tree->top -= a < least;
-        const void *move = AS_T(from_letter)(tree->increments, a, 0);
-        sig[a] = AS_T(advance_child)(tree, level, move, d, sig[a], 0);
-        word[level] = a;
-        if (a >= least)
-            AS_T(walk_lyndon)(tree, level + 1, child, word,
-                              level && a == least ? period : level + 1);
-        else if (left > 3)
-            AS_T(walk_node)(tree, level + 1, child);
-        else
-            AS_T(product)(tree, AS_T(horner)(tree, level + 1, 1), 1,
-                          tree->sig + p->offset[level + 2] + child * d, 0, d, 0);
-        tree->top += a < least;
-    }
-}
-
-/* Whether that is worth it: small alphabets have their own code for the last levels. */
-static int AS_T(walks_lyndon)(const SIG_PLAN *p)
-{
-    return !p->prefix_length && (p->channels > 4 || (p->channels > 2 && p->degree > 3));
-}
-
-/* Advances the tree by the chunk; h_m at the root are given. */
-static void AS_T(walk)(SIG_TREE *tree)
-{
-    const i64 d = tree->plan->channels;
-    i64 word[AS_MAX_DEGREE] = {0};
-    if (tree->plan->lyndon && tree->top == tree->plan->degree)
-        AS_T(walk_lyndon)(tree, 0, 0, word, 0);
-    else if (tree->top - tree->root > 1)
-        AS_T(walk_node)(tree, tree->root, 0);
-    else if (tree->plan->prefix_length)
-        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 0, d, 1);
-    else
-        AS_T(product)(tree, AS_T(horner)(tree, tree->root, 1), 1, tree->sig, 0, d, 0);
 }
 
 /* ---- Prefixes ------------------------------------------------------------------------------ */

@@ -3,11 +3,56 @@
  * name with its ending. Levels 1 .. degree, no scalar terms; layout in signature_lanes.inc.c.
  */
 
+/* Words from letter a on, A of them, of a prefix with k - 1 letters, whose first i letters are word
+ * head[i] of level i and the others word tail[i] of theirs: their product at level k. */
+AS_INLINE void NAMED(product_words)(const SIG_PLAN *p, i64 k, const i64 *head, const i64 *tail,
+                                    const int A, i64 a, NUMBER *restrict x,
+                                    const NUMBER *restrict y, REAL s, REAL t)
+{
+    const i64 d = AS_T(words_at)(p, 1), at = AS_T(words_before)(p, k) + head[k - 1] * d + a;
+    NUMBER sum[8];
+    AS_UNROLL for (int e = 0; e < A; ++e) sum[e] = x[at + e] * t + y[at + e] * s;
+    for (i64 i = 1; i < k; ++i) {
+        const NUMBER scale = x[AS_T(words_before)(p, i) + head[i]];
+        const NUMBER *other = y + AS_T(words_before)(p, k - i) + tail[i] * d + a;
+        AS_UNROLL for (int e = 0; e < A; ++e) sum[e] += scale * other[e];
+    }
+    AS_UNROLL for (int e = 0; e < A; ++e) x[at + e] = sum[e];
+}
+
+/* Level k >= 2 of the product for NUMBERs that are vectors: passes through memory once. */
+static void NAMED(product_level)(const SIG_PLAN *p, i64 k, NUMBER *restrict x,
+                                 const NUMBER *restrict y, REAL s, REAL t)
+{
+    const i64 d = AS_T(words_at)(p, 1);
+    i64 head[AS_MAX_DEGREE] = {0}, tail[AS_MAX_DEGREE] = {0};
+    for (; head[k - 1] < AS_T(words_at)(p, k - 1); ++head[k - 1]) {
+        i64 a = 0;
+#define AS_BLOCK(A)                                                                                \
+    for (; a + (A) <= d; a += (A))                                                                 \
+    NAMED(product_words)(p, k, head, tail, A, a, x, y, s, t)
+        AS_BLOCK(8);
+        AS_BLOCK(4);
+        AS_BLOCK(2);
+        AS_BLOCK(1);
+#undef AS_BLOCK
+        for (i64 i = k - 2; i >= 1; --i)
+            if (++tail[i] == AS_T(words_at)(p, k - 1 - i)) {
+                tail[i] = 0;
+                ++head[i];
+            }
+    }
+}
+
 /* x <- (s + x) (t + y): top level first, so that lower levels are still those of the factor. */
 static void NAMED(product)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
                            const NUMBER *restrict y, REAL s, REAL t)
 {
     for (i64 k = degree; k >= 1; --k) {
+        if (k > 1 && sizeof(NUMBER) > sizeof(REAL)) {
+            NAMED(product_level)(p, k, x, y, s, t);
+            continue;
+        }
         NUMBER *top = x + AS_T(words_before)(p, k);
         const NUMBER *other = y + AS_T(words_before)(p, k);
         for (i64 w = 0; w < AS_T(words_at)(p, k); ++w)
