@@ -91,7 +91,7 @@ static void AS_T(swap_trees)(SIG_SCRATCH *scratch)
 static void AS_T(end_segment)(const SIG_PLAN *p, SIG_SCRATCH *scratch, int combined)
 {
     if (p->filled)
-        AS_T(fill)(p->fill, scratch->tree);
+        AS_T(fill)(p->fill, p->filled, scratch->tree);
     if (combined)
         AS_T(product_lanes)(p, p->degree, scratch->total, scratch->tree, 1, 1);
 }
@@ -280,12 +280,8 @@ int AS_ENTRY_NAME(sig)(const REAL *path, REAL *out, i64 batch, i64 length, i64 d
     else {
         AS_T(choose_words)(&plan, lyndon != 0);
         AS_T(plan_lanes)(&plan, 28 << 10, 0, 1);
-        if (plan.prefix_length)
-            plan.lyndon = plan.filled = 0;
-        if (plan.filled)
-            plan.fill = as_fill_table_of(plan.channels, plan.filled, plan.power, plan.offset);
-        status = plan.filled && !plan.fill ? AS_OUT_OF_MEMORY
-                                           : AS_T(walk_signatures)(&plan, path, out, control);
+        status = AS_T(prepare_words)(&plan) ? AS_T(walk_signatures)(&plan, path, out, control)
+                                            : AS_OUT_OF_MEMORY;
     }
     return as_cancelled(control) ? AS_CANCELLED : status;
 }

@@ -218,9 +218,10 @@ static void AS_T(last_two_adjoint_shared)(SIG_BACKWARD *back, i64 level, i64 nod
 
 /* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
 
-/* children_adjoint and its products in one pass. */
-AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const int D, const int a,
-                                  const int P)
+/* children_adjoint and its products in one pass: P children from letter a on, and C words below
+ * each of them, which end with letter `first` and the next ones. */
+AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 channels, i64 a,
+                                  const int P, i64 first, const int C)
 {
     const SIG_TREE *tree = &back->tree;
     const i64 *offset = tree->plan->offset + (level - tree->root);
@@ -228,49 +229,49 @@ AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, const
     const VEC *restrict h2 = AS_T(horner)(tree, level, 2);
     VEC *restrict h1_bar = AS_T(horner_bar)(back, level, 1);
     VEC *restrict h2_bar = AS_T(horner_bar)(back, level, 2);
-    const VEC *restrict increments = tree->increments;
-    const VEC *restrict end1 = back->end + offset[1] + node * D + a;
-    VEC *restrict bar1 = back->scratch->adjoint + offset[1] + node * D + a;
-    const VEC *restrict grad = back->scratch->adjoint + offset[2] + (node * D + a) * D;
-    VEC *restrict zbars = back->scratch->zbar;
+    const VEC *rows = (const VEC *)tree->increments + a;
+    const VEC *columns = (const VEC *)tree->increments + first;
+    VEC *row_bars = back->scratch->zbar + a, *column_bars = back->scratch->zbar + first;
+    const VEC *restrict end1 = back->end + offset[1] + node * channels + a;
+    VEC *restrict bar1 = back->scratch->adjoint + offset[1] + node * channels + a;
+    const VEC *restrict grad =
+        back->scratch->adjoint + offset[2] + (node * channels + a) * channels + first;
     VEC g[32], s[8], bar[8];
     AS_UNROLL for (int p = 0; p < P; ++p)
     {
         s[p] = end1[p];
         bar[p] = bar1[p];
-        AS_UNROLL for (int b = 0; b < D; ++b) g[p * D + b] = grad[p * D + b];
+        AS_UNROLL for (int b = 0; b < C; ++b) g[p * C + b] = grad[p * channels + b];
     }
     for (i64 t = tree->steps - 1; t >= 0; --t) {
-        const VEC *z = increments + t * D;
-        VEC *zbar = zbars + t * D;
         VEC n1 = h1[t], n2 = h2[t], n1_bar = h1_bar[t], n2_bar = h2_bar[t], child[8], up[8];
         AS_IN_REGISTER(n1);
         AS_IN_REGISTER(n2);
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
-            VEC move = z[a + p];
+            VEC move = rows[t * channels + p];
             AS_IN_REGISTER(move);
             s[p] -= move * n1;
             child[p] = s[p] + move * n2;
         }
-        AS_UNROLL for (int b = 0; b < D; ++b)
+        AS_UNROLL for (int b = 0; b < C; ++b)
         {
-            VEC move = z[b], move_bar = zbar[b];
+            VEC move = columns[t * channels + b], move_bar = column_bars[t * channels + b];
             if (P > 1)
                 AS_IN_REGISTER(move);
             AS_UNROLL for (int p = 0; p < P; ++p)
             {
-                up[p] = b ? up[p] + g[p * D + b] * move : g[p * D + b] * move;
-                move_bar += g[p * D + b] * child[p];
+                up[p] = b ? up[p] + g[p * C + b] * move : g[p * C + b] * move;
+                move_bar += g[p * C + b] * child[p];
             }
-            zbar[b] = move_bar;
+            column_bars[t * channels + b] = move_bar;
         }
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
-            const VEC move = z[a + p];
+            const VEC move = rows[t * channels + p];
             n1_bar += move * bar[p];
             n2_bar += move * up[p];
-            zbar[a + p] += n1 * bar[p] + n2 * up[p];
+            row_bars[t * channels + p] += n1 * bar[p] + n2 * up[p];
             bar[p] += up[p];
         }
         h1_bar[t] = n1_bar;
@@ -284,9 +285,9 @@ AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, cons
 {
     const int rest = D % P;
     for (int a = 0; a + P <= D; a += P)
-        AS_T(tile_adjoint)(back, level, node, D, a, P);
+        AS_T(tile_adjoint)(back, level, node, D, a, P, 0, D);
     if (rest)
-        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1);
+        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1, 0, D);
 }
 
 #define AS_DEFINE_LAST_TWO_ADJOINT(D, P)                                                           \
@@ -303,6 +304,48 @@ AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, cons
 #endif
 AS_FOR_ADJOINT_DIMENSIONS(AS_DEFINE_LAST_TWO_ADJOINT)
 #undef AS_DEFINE_LAST_TWO_ADJOINT
+
+/* Children of the node from letter a on, d - first + 1 of them as a rule, and their words that end
+ * with letter `first` or a later one: given how many these are. */
+AS_INLINE void AS_T(lyndon_tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 a,
+                                          const int C, const int P)
+{
+    const i64 d = back->tree.plan->channels;
+    const int rest = (C + 1) % P;
+    for (; a + P <= d; a += P)
+        AS_T(tile_adjoint)(back, level, node, d, a, P, d - C, C);
+    if (rest > 1 && a + rest == d)
+        AS_T(tile_adjoint)(back, level, node, d, a, rest ? rest : 1, d - C, C);
+    else
+        for (; a < d; ++a)
+            AS_T(tile_adjoint)(back, level, node, d, a, 1, d - C, C);
+}
+
+/* How many nodes a tile takes for each number of last letters, as the registers allow. */
+#if AS_MANY_VECTORS
+#define AS_FOR_ADJOINT_COLUMNS(X)                                                                  \
+    X(1, 2)                                                                                        \
+    X(2, 3) X(3, 4) X(4, 3) X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)     \
+        X(13, 2) X(14, 2) X(15, 2)
+#else
+#define AS_FOR_ADJOINT_COLUMNS(X)                                                                  \
+    X(1, 2) X(2, 3) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2)
+#endif
+
+static void AS_T(lyndon_last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 least,
+                                          i64 first)
+{
+#define AS_CASE(C, P)                                                                              \
+    case C:                                                                                        \
+        AS_T(lyndon_tiles_adjoint)(back, level, node, least, C, P);                                \
+        break;
+    switch (back->tree.plan->channels - first) {
+        AS_FOR_ADJOINT_COLUMNS(AS_CASE)
+    default:
+        AS_T(last_two_adjoint)(back, level, node, least, first, 0);
+    }
+#undef AS_CASE
+}
 
 static void AS_T(choose_adjoint_tail)(SIG_BACKWARD *back)
 {
@@ -436,6 +479,10 @@ static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 
     const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
     const i64 at = p->offset[level + 1] + node * d;
     VEC *bar = back->scratch->adjoint + at;
+    if (p->filled && left == 2) {
+        AS_T(lyndon_last_two_adjoint)(back, level, node, least, word[0] + 1);
+        return;
+    }
     if (left == 2) {
         const i64 first = word[0] + 1 < d ? least : d;
         AS_T(product_adjoint)(back, AS_T(horner)(tree, level, 1), AS_T(horner_bar)(back, level, 1),
@@ -443,13 +490,18 @@ static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 
         AS_T(last_two_adjoint)(back, level, node, first, word[0] + 1, 0);
         return;
     }
-    for (i64 a = 0; a < d; ++a) {
+    for (i64 a = p->filled ? least : 0; a < d; ++a) {
         const i64 child = node * d + a;
+        word[level] = a;
+        if (p->filled && word[0] == d - 1) { /* begins no longer one */
+            AS_T(product_adjoint)(back, AS_T(horner)(tree, level, 1),
+                                  AS_T(horner_bar)(back, level, 1), 1, bar, a, d, 0);
+            return;
+        }
         tree->top -= a < least;
         const void *move = AS_T(from_letter)(tree->increments, a, 0);
         AS_T(advance_child)(tree, level, move, d, tree->sig[at + a], 0);
         AS_T(clear_horner_bar)(back, level + 1);
-        word[level] = a;
         if (a >= least)
             AS_T(walk_back_lyndon)(back, level + 1, child, word,
                                    level && a == least ? period : level + 1);
@@ -708,6 +760,11 @@ static int AS_T(group_back)(SIG_VJP_WALK *w, const SIG_VJP_JOB *job, REAL *point
             VEC *from = scratch->fine + (i - begin) * job->state;
             AS_T(advance_state)(w, job, i, from, from + job->state);
         }
+        if (p->filled && b == blocks - 1) {
+            VEC *last = scratch->fine + (end - begin) * job->state;
+            AS_T(fill)(p->fill, as_least(p->filled, p->degree - 1), last);
+            AS_T(fill_adjoint)(p->fill, p->filled, last, scratch->adjoint);
+        }
         for (i64 i = end - 1; i >= begin; --i) {
             if (as_cancelled(job->control))
                 return 1;
@@ -797,6 +854,8 @@ static void AS_T(sum_stretches)(SIG_VJP_WALK *w, SIG_VJP_JOB *job)
                 return;
             AS_T(advance_state)(w, job, i, state, state);
         }
+        if (p->filled)
+            AS_T(fill)(p->fill, as_least(p->filled, p->degree - 1), state);
         const i64 first = w->lanes.first * job->lower_words;
         AS_T(store_lanes)(state, job->lower_words, (int)w->lanes.count, job->lower_words,
                           job->before + first);
@@ -995,9 +1054,10 @@ int AS_ENTRY_NAME(sig_vjp)(const REAL *grad, const REAL *path, REAL *out, i64 ba
         status = AS_T(degree2)(&plan, grad, path, out, control);
     else {
         const i64 lower = plan.offset[degree] * 2 * (i64)sizeof(REAL);
+        AS_T(choose_words)(&plan, lyndon != 0);
         AS_T(plan_lanes)(&plan, 16 << 10, lower, 0);
-        plan.lyndon = lyndon && !plan.prefix_length && AS_T(walks_lyndon)(&plan);
-        status = AS_T(walk_gradients)(&plan, grad, path, out, control);
+        status = AS_T(prepare_words)(&plan) ? AS_T(walk_gradients)(&plan, grad, path, out, control)
+                                            : AS_OUT_OF_MEMORY;
     }
     return as_cancelled(control) ? AS_CANCELLED : status;
 }

@@ -86,7 +86,8 @@ typedef struct {
     double time_step;
     i64 channels, degree, words; /* of the augmented paths and their signatures */
     i64 scalar_term, row;        /* row: words + scalar_term */
-    int lyndon, filled;          /* which words are walked: see choose_words */
+    int lyndon;                  /* the walk is over Lyndon words of the last level, */
+    i64 filled;                  /* and below: words of levels 2 .. filled follow by `fill` */
     const struct as_fill_table *fill;
     i64 raw_steps, steps_per_raw; /* steps of the path as given; augmented steps in each */
     i64 stretches;                /* path lanes: per path */
@@ -246,7 +247,8 @@ static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i6
                            i64 time_aug, i64 lead_lag, double end_time, i64 scalar_term,
                            int threads)
 {
-    p->lyndon = p->filled = 0;
+    p->lyndon = 0;
+    p->filled = 0;
     const i64 points = AS_T(as_points)(length, lead_lag != 0);
     p->batch = batch;
     p->length = length;
