@@ -190,6 +190,22 @@ def test_logarithms_of_signatures_are_lie_elements(rng: np.random.Generator) -> 
         np.testing.assert_allclose(tensor, rebuilt, atol=1e-12 * np.abs(tensor).max())
 
 
+# Degrees around the highest that is filled from Lyndon words, and paths long enough for that.
+@pytest.mark.parametrize("size", [(2, 2), (6, 2), (2, 3), (17, 3), (5, 4), (4, 5), (2, 6), (2, 7)])
+def test_words_of_log_signatures(size: tuple[int, int], rng: np.random.Generator) -> None:
+    path = np.cumsum(rng.normal(size=(20, 30, size[0])), axis=1) / 5
+    got = arraysig.log_sig(path, size[1], method=1)
+    for row in (0, 19):
+        logarithm = reference.logarithm(reference.signature(path[row], size[1]), *size)
+        expected = reference.from_tensor(logarithm, *size, 1)
+        np.testing.assert_allclose(got[row], expected, atol=1e-12 * np.abs(expected).max())
+    derivs, direction = rng.normal(size=got.shape), rng.normal(size=path.shape)
+    gradient = arraysig.log_sig_backprop(path, derivs, size[1], method=1)
+    moved = [arraysig.log_sig(path + direction * h, size[1], method=1) for h in (1e-5, -1e-5)]
+    change = np.sum((moved[0] - moved[1]) * derivs) / 2e-5
+    assert np.sum(gradient * direction) == pytest.approx(change, rel=1e-6)
+
+
 def test_exact_arithmetic(xp: Backend) -> None:
     points = [[0, 0], [1, -2], [3, 1], [2, 2]]
     exact = np.array([[Fraction(x, 4) for x in point] for point in points])

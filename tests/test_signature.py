@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import pathlib
@@ -134,6 +135,53 @@ def test_every_plan_of_the_cpu(
         reference.signature_gradient, path, derivs, ranks=(2, 1), degree=degree, **flags
     )
     assert np.linalg.norm(gradient - wanted) <= 1e-12 * np.linalg.norm(wanted)
+
+
+# All that the walk over Lyndon words takes apart: every number of letters that it has code for and
+# more, rows of tiles left over, levels to the highest that is filled and one more.
+FILLED = [(d, n) for n in range(2, 7) for d in range(2, 22) if d**n < 9000]
+
+
+@pytest.mark.parametrize(("dimension", "degree"), FILLED)
+def test_words_that_follow_from_lyndon_words(
+    dimension: int, degree: int, rng: np.random.Generator
+) -> None:
+    long = np.cumsum(rng.normal(size=(2, 600, dimension)), axis=1) / 25
+    short = long[:, :25]
+    cuts = [arraysig.sig(long[:, a : a + 9], degree) for a in range(0, 599, 8)]  # walked whole
+    product = functools.reduce(
+        lambda x, y: arraysig.sig_combine(x, y, dimension, degree), (c[:1] for c in cuts)
+    )
+    got = arraysig.sig(long[:1], degree)
+    assert max(relative_errors(got, product, dimension, degree)) < 1e-13
+    got = arraysig.sig(np.repeat(short, 20, axis=0), degree)
+    expected = reference.batched(reference.signature, short, ranks=(2,), degree=degree)
+    for row in got[:20], got[20:]:
+        assert (row == row[:1]).all()
+    assert max(relative_errors(got[::20], expected, dimension, degree)) < 1e-13
+    derivs = rng.normal(size=expected.shape)
+    gradient = arraysig.sig_backprop(
+        np.repeat(short, 20, axis=0), None, np.repeat(derivs, 20, axis=0), degree
+    )
+    if dimension**degree < 2000:
+        options = {"ranks": (2, 1), "degree": degree}
+        wanted = reference.batched(reference.signature_gradient, short, derivs, **options)
+        assert np.linalg.norm(gradient[::20] - wanted) <= 1e-12 * np.linalg.norm(wanted)
+    direction = rng.normal(size=short.shape)
+    moved = [arraysig.sig(short + direction * h, degree) for h in (1e-4, -1e-4)]
+    change = np.sum((moved[0] - moved[1]) * derivs) / 2e-4
+    assert np.sum(gradient[::20] * direction) == pytest.approx(change, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(("drift", "bar"), [(0, 1e-6), (2, 5e-7)])
+def test_words_that_follow_are_as_exact_as_others(
+    drift: float, bar: float, rng: np.random.Generator
+) -> None:
+    steps = rng.normal(size=(32, 1000, 5)) / np.sqrt(1000) / (10 if drift else 1)
+    steps += drift * rng.normal(size=(32, 1, 5)) / 1000
+    path = np.cumsum(steps, axis=1).astype("float32")
+    got, exact = (arraysig.sig(x, 5) for x in (path, path.astype(float)))
+    assert max(relative_errors(got, exact, 5, 5)) < bar
 
 
 @pytest.mark.parametrize("dimension", [*range(1, 10), 12, 15, 16, 17, 20, 31, 33, 48])
