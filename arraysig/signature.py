@@ -134,9 +134,11 @@ def sig(
     together are :math:`\exp(z_1) \otimes \dots \otimes \exp(z_m)` in the tensor algebra truncated
     at `degree` [1]_. Only increments matter; a path of one point has the trivial signature.
 
-    The cost is about ``length * channels**degree`` fused multiply-adds per path. Apart from the
-    result, memory of a few times the result per thread is used; neither augmented paths nor
-    signatures of prefixes are stored. NaN and infinities spread in their own path only.
+    The cost is about ``length * channels**degree`` fused multiply-adds per path; on processors,
+    at degrees 3 to 5, less than half of that, because words that are no Lyndon words follow from
+    shuffle products at the end. Apart from the result, memory of a few times the result per thread
+    is used; neither augmented paths nor signatures of prefixes are stored. NaN and infinities
+    spread in their own path only.
 
     With `correction` the factor of a segment is :math:`\exp(z_j + c_j)`, where :math:`c_j` has
     levels 2 to m. The Itô signature of a semimartingale, for one, has

@@ -19,8 +19,8 @@ DEFINITIONS = {
     "the walk over words in chunks of time, which does the same operations in another order",
     "sig_backprop_fmas_per_step": "G(d, N) = 2 d^N + sum_{i<N} (4 (N - i) + 3) d^i + 2 d (N - 1): "
     "one forward walk of the levels below N and the adjoint of every operation; the walk that "
-    "stores checkpoints is not counted; at degree 2, where products of matrices do, arraysig needs "
-    "half of F and G or less, so that its fractions of the FMA peak say more than is done",
+    "stores checkpoints is not counted; to degree 5 arraysig walks Lyndon words and needs a half "
+    "to a quarter of F and G, so that its fractions of the FMA peak say more than is done",
     "log_sig_fmas": "those of the signature and its gradient, of the last level Lyndon words only; "
     "logarithms and changes of basis are not counted; of log_sig_combine and log_sig_join those of "
     "exponentials, product and logarithm of tensors, though to degree 4 there is a shorter way",
