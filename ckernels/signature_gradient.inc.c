@@ -72,6 +72,12 @@ AS_INLINE VEC *AS_T(horner_bar)(const SIG_BACKWARD *back, i64 level, i64 m)
            (AS_T(horner)(&back->tree, level, m) - back->tree.horner);
 }
 
+static void AS_T(clear_horner_bar)(SIG_BACKWARD *back, i64 level)
+{
+    memset(AS_T(horner_bar)(back, level, 1), 0,
+           sizeof(VEC) * (size_t)((back->tree.top - level) * back->tree.plan->chunk));
+}
+
 /* ---- Last two levels, any dimension -------------------------------------------------------- */
 
 /* For P nodes and B of their letters: node_bar[t][p] (+)= sum of grad z, zbar += sum of node grad.
@@ -219,9 +225,10 @@ static void AS_T(last_two_adjoint_shared)(SIG_BACKWARD *back, i64 level, i64 nod
 /* ---- Last two levels, given dimension, path lanes ------------------------------------------ */
 
 /* children_adjoint and its products in one pass: P children from letter a on, and C words below
- * each of them, which end with letter `first` and the next ones. */
+ * each of them, which end with letter `first` and the next ones. `fresh`: the adjoints of the
+ * node's arrays are 0 so far, and not there. */
 AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 channels, i64 a,
-                                  const int P, i64 first, const int C)
+                                  const int P, i64 first, const int C, const int fresh)
 {
     const SIG_TREE *tree = &back->tree;
     const i64 *offset = tree->plan->offset + (level - tree->root);
@@ -244,9 +251,13 @@ AS_INLINE void AS_T(tile_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 c
         AS_UNROLL for (int b = 0; b < C; ++b) g[p * C + b] = grad[p * channels + b];
     }
     for (i64 t = tree->steps - 1; t >= 0; --t) {
-        VEC n1 = h1[t], n2 = h2[t], n1_bar = h1_bar[t], n2_bar = h2_bar[t], child[8], up[8];
+        VEC n1 = h1[t], n2 = h2[t], n1_bar = {0}, n2_bar = {0}, child[8], up[8];
         AS_IN_REGISTER(n1);
         AS_IN_REGISTER(n2);
+        if (!fresh) {
+            n1_bar = h1_bar[t];
+            n2_bar = h2_bar[t];
+        }
         AS_UNROLL for (int p = 0; p < P; ++p)
         {
             VEC move = rows[t * channels + p];
@@ -285,9 +296,9 @@ AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, cons
 {
     const int rest = D % P;
     for (int a = 0; a + P <= D; a += P)
-        AS_T(tile_adjoint)(back, level, node, D, a, P, 0, D);
+        AS_T(tile_adjoint)(back, level, node, D, a, P, 0, D, 0);
     if (rest)
-        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1, 0, D);
+        AS_T(tile_adjoint)(back, level, node, D, D - rest, rest ? rest : 1, 0, D, 0);
 }
 
 #define AS_DEFINE_LAST_TWO_ADJOINT(D, P)                                                           \
@@ -305,28 +316,35 @@ AS_INLINE void AS_T(tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, cons
 AS_FOR_ADJOINT_DIMENSIONS(AS_DEFINE_LAST_TWO_ADJOINT)
 #undef AS_DEFINE_LAST_TWO_ADJOINT
 
-/* Children of the node from letter a on, d - first + 1 of them as a rule, and their words that end
- * with letter `first` or a later one: given how many these are. */
+/* Children of the node from letter a on, C + 1 of them as a rule, and their words that end with one
+ * of the last C letters. The adjoints of the node's arrays are made. */
 AS_INLINE void AS_T(lyndon_tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 node, i64 a,
                                           const int C, const int P)
 {
     const i64 d = back->tree.plan->channels;
     const int rest = (C + 1) % P;
+    if (a + P <= d) {
+        AS_T(tile_adjoint)(back, level, node, d, a, P, d - C, C, 1);
+        a += P;
+    } else
+        AS_T(tile_adjoint)(back, level, node, d, a++, 1, d - C, C, 1);
     for (; a + P <= d; a += P)
-        AS_T(tile_adjoint)(back, level, node, d, a, P, d - C, C);
+        AS_T(tile_adjoint)(back, level, node, d, a, P, d - C, C, 0);
     if (rest > 1 && a + rest == d)
-        AS_T(tile_adjoint)(back, level, node, d, a, rest ? rest : 1, d - C, C);
+        AS_T(tile_adjoint)(back, level, node, d, a, rest ? rest : 1, d - C, C, 0);
     else
         for (; a < d; ++a)
-            AS_T(tile_adjoint)(back, level, node, d, a, 1, d - C, C);
+            AS_T(tile_adjoint)(back, level, node, d, a, 1, d - C, C, 0);
 }
 
 /* How many nodes a tile takes for each number of last letters, as the registers allow. */
 #if AS_MANY_VECTORS
 #define AS_FOR_ADJOINT_COLUMNS(X)                                                                  \
     X(1, 2)                                                                                        \
-    X(2, 3) X(3, 4) X(4, 3) X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)     \
-        X(13, 2) X(14, 2) X(15, 2)
+    X(2, 3)                                                                                        \
+    X(3, 4)                                                                                        \
+    X(4, 3) X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)   \
+        X(15, 2)
 #else
 #define AS_FOR_ADJOINT_COLUMNS(X)                                                                  \
     X(1, 2) X(2, 3) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2)
@@ -342,6 +360,7 @@ static void AS_T(lyndon_last_two_adjoint)(SIG_BACKWARD *back, i64 level, i64 nod
     switch (back->tree.plan->channels - first) {
         AS_FOR_ADJOINT_COLUMNS(AS_CASE)
     default:
+        AS_T(clear_horner_bar)(back, level);
         AS_T(last_two_adjoint)(back, level, node, least, first, 0);
     }
 #undef AS_CASE
@@ -368,7 +387,8 @@ static void AS_T(choose_adjoint_tail)(SIG_BACKWARD *back)
 
 /* ---- Inner nodes --------------------------------------------------------------------------- */
 
-/* Arrays of a node and their adjoints, `chunk` apart, and adjoints of the arrays of its child. */
+/* Arrays of a node and their adjoints, `chunk` apart, and adjoints of the arrays of its child.
+ * Those of the empty word are constants, whose adjoints nobody needs: NULL. */
 typedef struct {
     const VEC *h;
     VEC *h_bar;
@@ -392,13 +412,15 @@ AS_INLINE VEC AS_T(retreat_steps)(const SIG_ARRAYS *arrays, const void *move, i6
             bar += gain[t * stride_gain];
         const VEC z = AS_T(increment)(move, t * stride, shared);
         VEC z_bar = h[t] * bar, change = {0};
-        h_bar[t] += z * bar;
+        if (h_bar)
+            h_bar[t] += z * bar;
         for (i64 m = 1; m <= M; ++m) {
             const REAL share = M <= 4 ? (REAL)(1.0 / (double)m) : arrays->inverse[m];
             const VEC up = child_bar[(m - 1) * chunk + t] * share;
             change += up;
             z_bar += h[m * chunk + t] * up;
-            h_bar[m * chunk + t] += z * up;
+            if (h_bar)
+                h_bar[m * chunk + t] += z * up;
         }
         move_bar[t * stride_bar] += z_bar;
         bar += change;
@@ -431,19 +453,13 @@ AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64
                             VEC *move_bar, i64 stride_bar, VEC bar, const int shared)
 {
     const SIG_ARRAYS arrays = {AS_T(horner)(&back->tree, level, 1),
-                               AS_T(horner_bar)(back, level, 1),
+                               level ? AS_T(horner_bar)(back, level, 1) : NULL,
                                AS_T(horner_bar)(back, level + 1, 1),
                                back->inverse,
                                back->tree.plan->chunk,
                                back->tree.steps};
     return AS_T(retreat_arrays)(&arrays, back->tree.top - level - 1, move, stride, move_bar,
                                 stride_bar, NULL, 0, bar, shared);
-}
-
-static void AS_T(clear_horner_bar)(SIG_BACKWARD *back, i64 level)
-{
-    memset(AS_T(horner_bar)(back, level, 1), 0,
-           sizeof(VEC) * (size_t)((back->tree.top - level) * back->tree.plan->chunk));
 }
 
 static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
@@ -494,14 +510,15 @@ static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 
         const i64 child = node * d + a;
         word[level] = a;
         if (p->filled && word[0] == d - 1) { /* begins no longer one */
-            AS_T(product_adjoint)(back, AS_T(horner)(tree, level, 1),
-                                  AS_T(horner_bar)(back, level, 1), 1, bar, a, d, 0);
+            for (i64 t = 0; t < tree->steps; ++t)
+                back->scratch->zbar[t * d + a] += bar[a];
             return;
         }
         tree->top -= a < least;
         const void *move = AS_T(from_letter)(tree->increments, a, 0);
         AS_T(advance_child)(tree, level, move, d, tree->sig[at + a], 0);
-        AS_T(clear_horner_bar)(back, level + 1);
+        if (!p->filled || left > 3)
+            AS_T(clear_horner_bar)(back, level + 1);
         if (a >= least)
             AS_T(walk_back_lyndon)(back, level + 1, child, word,
                                    level && a == least ? period : level + 1);
@@ -540,7 +557,7 @@ static void AS_T(chunk_back)(SIG_BACKWARD *back, SIG_CHAIN *chain, const SIG_VJP
     const SIG_PLAN *p = job->plan;
     const SIG_VJP_SCRATCH *scratch = back->scratch;
     memset(scratch->zbar, 0, sizeof(VEC) * (size_t)(back->tree.steps * p->channels));
-    for (i64 level = 0; level <= p->prefix_length; ++level)
+    for (i64 level = 1; level <= p->prefix_length; ++level)
         AS_T(clear_horner_bar)(back, level);
     back->tree.sig = state;
     if (p->prefix_length) {

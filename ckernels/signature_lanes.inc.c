@@ -237,7 +237,9 @@ static void AS_T(plan_lanes)(SIG_PLAN *p, i64 increment_bytes, i64 row_bytes,
     p->threads = as_most(1, as_least(p->threads, p->groups));
     const int shared = p->prefix_length && shared_steps_are_small;
     const i64 step_bytes = p->channels * (shared ? (i64)sizeof(REAL) : AS_VECTOR_BYTES);
-    p->chunk = as_most(16, as_least(shared ? 64 : 32, increment_bytes / step_bytes)) & ~(i64)7;
+    /* the way back has twice the arrays of VECs, each with a chunk of them */
+    const i64 most = shared ? 64 : row_bytes && AS_VECTOR_BYTES > 32 ? 24 : 32;
+    p->chunk = as_most(16, as_least(most, increment_bytes / step_bytes)) & ~(i64)7;
     const i64 longest = as_ceil_div(p->raw_steps, p->stretches) * p->steps_per_raw;
     p->chunk = as_least(p->chunk, longest);
 }

@@ -137,13 +137,14 @@ AS_INLINE void AS_T(pairs_tile)(const SIG_TREE *tree, const int D, const int P, 
 #define AS_FOR_COLUMNS(X)                                                                          \
     X(1, 2)                                                                                        \
     X(2, 3)                                                                                        \
-    X(3, 4) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 1)    \
-        X(14, 1) X(15, 1)
+    X(3, 4)                                                                                        \
+    X(4, 3)                                                                                        \
+    X(5, 3) X(6, 3) X(7, 3) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 1) X(14, 1) X(15, 1)
 #define AS_FOR_LETTERS(X)                                                                          \
     X(2, 2)                                                                                        \
     X(3, 3)                                                                                        \
-    X(4, 4) X(5, 5) X(6, 6) X(7, 3) X(8, 3) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 1) X(14, 1)   \
-        X(15, 1)
+    X(4, 4)                                                                                        \
+    X(5, 5) X(6, 6) X(7, 3) X(8, 3) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 1) X(14, 1) X(15, 1)
 #else
 #define AS_FOR_COLUMNS(X)                                                                          \
     X(1, 2) X(2, 3) X(3, 2) X(4, 2) X(5, 2) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1)
