@@ -126,16 +126,16 @@ static void as_add_levels(as_fill_table *table, const i64 *power, const i64 *off
     }
 }
 
-/* The table for levels 2 .. most: made when it is first asked for, and kept as long as the process
- * lives, for it has but a few numbers per word. NULL when there is no memory. Threads that ask for
- * it at once may make it twice. */
+/* A table for levels 2 .. most or more: made when it is first asked for, and kept as long as the
+ * process lives, for it has but a few numbers per word. NULL when there is no memory. Threads that
+ * ask for it at once may make it twice. */
 static const as_fill_table *as_fill_table_of(i64 channels, i64 most, const i64 *power,
                                              const i64 *offset)
 {
     static as_fill_table *tables;
     as_fill_table *newest = __atomic_load_n(&tables, __ATOMIC_ACQUIRE);
     for (as_fill_table *t = newest; t; t = t->next)
-        if (t->channels == channels && t->most == most)
+        if (t->channels == channels && t->most >= most)
             return t;
     as_fill_table *table = malloc(sizeof(*table));
     if (!table)

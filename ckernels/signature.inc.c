@@ -6,7 +6,7 @@
  * driver. Work is cut into groups of lanes, which threads take one by one; every group writes its
  * own output, so results do not depend on which thread took it. Stretches of one path that share
  * a group are combined by Chen's product across lanes, others row by row at the end. Path lanes
- * start anew every AS_SEGMENT steps and combine by Chen's product, so that rounding errors grow
+ * start anew in every segment of time and combine by Chen's product, so that rounding errors grow
  * with the length of the segment and the number of segments instead of their product.
  *
  * Degree 1 or one channel need no walk: with D the displacement of the path, level 1 is D, and
@@ -55,15 +55,9 @@ typedef struct {
     VEC *tree, *total, *increments, *raw, *horner, *children, *moves, *chain;
 } SIG_SCRATCH;
 
-static i64 AS_T(segment_steps)(const SIG_PLAN *p)
-{
-    return p->filled ? AS_FILL_SEGMENT : AS_SEGMENT;
-}
-
 static int AS_T(keeps_total)(const SIG_PLAN *p)
 {
-    const i64 steps = p->raw_steps * p->steps_per_raw;
-    return !p->prefix_length && (p->stretches > 1 || steps > AS_T(segment_steps)(p));
+    return p->stretches > 1 || AS_T(segments)(p, p->raw_steps * p->steps_per_raw) > 1;
 }
 
 static void AS_T(lay_out_sig)(const SIG_PLAN *p, SIG_ARENA *arena, SIG_SCRATCH *s)
@@ -103,7 +97,9 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
     const SIG_PLAN *p = tree->plan;
     const size_t bytes = sizeof(VEC) * (size_t)p->tree_words;
     const i64 chunks = AS_T(chunk_count)(p, lanes->longest);
-    const i64 segment = p->prefix_length ? chunks : as_ceil_div(AS_T(segment_steps)(p), p->chunk);
+    const i64 steps = lanes->longest * p->steps_per_raw;
+    const i64 segments = as_least(chunks, AS_T(segments)(p, steps));
+    i64 segment = -1;
     memset(chain->sig, 0, sizeof(VEC) * (size_t)p->prefix_length);
     AS_T(set_prefixes)(p, lanes, chain);
     for (i64 i = 0; i < chunks; ++i) {
@@ -111,10 +107,11 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
         const i64 count = lanes->longest * (i + 1) / chunks - first;
         if (as_cancelled(control))
             return 1;
-        if (i % segment == 0) {
-            if (i)
-                AS_T(end_segment)(p, scratch, i > segment);
-            if (i == segment)
+        if (i * segments / chunks > segment) {
+            ++segment;
+            if (segment)
+                AS_T(end_segment)(p, scratch, segment > 1);
+            if (segment == 1)
                 AS_T(swap_trees)(scratch);
             memset(scratch->tree, 0, bytes);
             tree->sig = scratch->tree;
@@ -124,8 +121,8 @@ static int AS_T(walk_group)(SIG_TREE *tree, SIG_CHAIN *chain, const SIG_LANES *l
         AS_T(walk_chain)(tree, chain);
         AS_T(walk)(tree);
     }
-    AS_T(end_segment)(p, scratch, chunks > segment);
-    if (chunks > segment)
+    AS_T(end_segment)(p, scratch, segments > 1);
+    if (segments > 1)
         AS_T(swap_trees)(scratch);
     return 0;
 }

@@ -343,8 +343,8 @@ AS_INLINE void AS_T(lyndon_tiles_adjoint)(SIG_BACKWARD *back, i64 level, i64 nod
     X(1, 2)                                                                                        \
     X(2, 3)                                                                                        \
     X(3, 4)                                                                                        \
-    X(4, 3) X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)   \
-        X(15, 2)
+    X(4, 3)                                                                                        \
+    X(5, 3) X(6, 3) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2) X(15, 2)
 #else
 #define AS_FOR_ADJOINT_COLUMNS(X)                                                                  \
     X(1, 2) X(2, 3) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2)
@@ -487,7 +487,37 @@ static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)
     }
 }
 
-/* The same where gradients at the last level are those of Lyndon words: as in walk_lyndon. */
+/* The same where only Lyndon words have gradients: as in walk_prenecklaces. */
+static void AS_T(walk_back_prenecklaces)(SIG_BACKWARD *back, i64 level, i64 node, i64 *word,
+                                         i64 period)
+{
+    SIG_TREE *tree = &back->tree;
+    const i64 left = tree->top - level, d = tree->plan->channels;
+    const i64 least = level ? word[level - period] : 0;
+    const i64 at = tree->plan->offset[level + 1] + node * d;
+    VEC *bar = back->scratch->adjoint + at, *zbar = back->scratch->zbar;
+    if (left == 2) {
+        AS_T(lyndon_last_two_adjoint)(back, level, node, least, word[0] + 1);
+        return;
+    }
+    for (i64 a = least; a < d; ++a) {
+        word[level] = a;
+        if (word[0] == d - 1) { /* the last letter begins no longer one */
+            for (i64 t = 0; t < tree->steps; ++t)
+                zbar[t * d + a] += bar[a];
+            return;
+        }
+        const void *move = AS_T(from_letter)(tree->increments, a, 0);
+        AS_T(advance_child)(tree, level, move, d, tree->sig[at + a], 0);
+        if (left > 3) /* else tiles make them */
+            AS_T(clear_horner_bar)(back, level + 1);
+        AS_T(walk_back_prenecklaces)(back, level + 1, node * d + a, word,
+                                     level && a == least ? period : level + 1);
+        bar[a] = AS_T(retreat)(back, level, move, d, zbar + a, d, bar[a], 0);
+    }
+}
+
+/* The same where only Lyndon words of the last level have gradients there: as in walk_lyndon. */
 static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 *word, i64 period)
 {
     SIG_TREE *tree = &back->tree;
@@ -495,10 +525,6 @@ static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 
     const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
     const i64 at = p->offset[level + 1] + node * d;
     VEC *bar = back->scratch->adjoint + at;
-    if (p->filled && left == 2) {
-        AS_T(lyndon_last_two_adjoint)(back, level, node, least, word[0] + 1);
-        return;
-    }
     if (left == 2) {
         const i64 first = word[0] + 1 < d ? least : d;
         AS_T(product_adjoint)(back, AS_T(horner)(tree, level, 1), AS_T(horner_bar)(back, level, 1),
@@ -506,19 +532,13 @@ static void AS_T(walk_back_lyndon)(SIG_BACKWARD *back, i64 level, i64 node, i64 
         AS_T(last_two_adjoint)(back, level, node, first, word[0] + 1, 0);
         return;
     }
-    for (i64 a = p->filled ? least : 0; a < d; ++a) {
+    for (i64 a = 0; a < d; ++a) {
         const i64 child = node * d + a;
-        word[level] = a;
-        if (p->filled && word[0] == d - 1) { /* begins no longer one */
-            for (i64 t = 0; t < tree->steps; ++t)
-                back->scratch->zbar[t * d + a] += bar[a];
-            return;
-        }
         tree->top -= a < least;
         const void *move = AS_T(from_letter)(tree->increments, a, 0);
         AS_T(advance_child)(tree, level, move, d, tree->sig[at + a], 0);
-        if (!p->filled || left > 3)
-            AS_T(clear_horner_bar)(back, level + 1);
+        AS_T(clear_horner_bar)(back, level + 1);
+        word[level] = a;
         if (a >= least)
             AS_T(walk_back_lyndon)(back, level + 1, child, word,
                                    level && a == least ? period : level + 1);
@@ -566,7 +586,9 @@ static void AS_T(chunk_back)(SIG_BACKWARD *back, SIG_CHAIN *chain, const SIG_VJP
         AS_T(walk_chain)(&back->tree, chain);
     }
     i64 word[AS_MAX_DEGREE];
-    if (p->lyndon)
+    if (p->filled)
+        AS_T(walk_back_prenecklaces)(back, 0, 0, word, 0);
+    else if (p->lyndon)
         AS_T(walk_back_lyndon)(back, 0, 0, word, 0);
     else if (p->levels > 1)
         AS_T(walk_back)(back, p->prefix_length, 0);

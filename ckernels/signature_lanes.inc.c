@@ -84,17 +84,17 @@ typedef struct {
     i64 batch, length, dimension; /* of the paths as given */
     int time_aug, lead_lag;
     double time_step;
-    i64 channels, degree, words; /* of the augmented paths and their signatures */
-    i64 scalar_term, row;        /* row: words + scalar_term */
-    int lyndon;                  /* the walk is over Lyndon words of the last level, */
-    i64 filled;                  /* and below: words of levels 2 .. filled follow by `fill` */
-    const struct as_fill_table *fill;
-    i64 raw_steps, steps_per_raw; /* steps of the path as given; augmented steps in each */
-    i64 stretches;                /* path lanes: per path */
-    i64 prefix_length, prefixes;  /* prefix lanes: letters, and how many words that makes */
-    i64 levels, tree_words;       /* degree - prefix_length, and words in the tree of a lane */
-    i64 groups, groups_per_path;  /* the latter for prefix lanes only, else 0 */
-    i64 chunk;                    /* augmented steps walked at once */
+    i64 channels, degree, words;      /* of the augmented paths and their signatures */
+    i64 scalar_term, row;             /* row: words + scalar_term */
+    int lyndon;                       /* of the last level only Lyndon words are walked */
+    i64 filled;                       /* not 0: of all levels only prenecklaces are walked */
+    const struct as_fill_table *fill; /* what other words of levels 2 .. filled follow from */
+    i64 raw_steps, steps_per_raw;     /* steps of the path as given; augmented steps in each */
+    i64 stretches;                    /* path lanes: per path */
+    i64 prefix_length, prefixes;      /* prefix lanes: letters, and how many words that makes */
+    i64 levels, tree_words;           /* degree - prefix_length, and words in the tree of a lane */
+    i64 groups, groups_per_path;      /* the latter for prefix lanes only, else 0 */
+    i64 chunk;                        /* augmented steps walked at once */
     i64 threads;
     i64 power[AS_MAX_DEGREE + 1];  /* channels^k */
     i64 offset[AS_MAX_DEGREE + 2]; /* words before level k, k = 1 .. degree + 1 */
@@ -251,6 +251,7 @@ static void AS_T(describe)(SIG_PLAN *p, i64 batch, i64 length, i64 dimension, i6
 {
     p->lyndon = 0;
     p->filled = 0;
+    p->fill = NULL;
     const i64 points = AS_T(as_points)(length, lead_lag != 0);
     p->batch = batch;
     p->length = length;
@@ -489,8 +490,10 @@ AS_INLINE i64 AS_T(words_before)(const SIG_PLAN *p, i64 k)
 }
 
 #define NUMBER VEC
+#define NUMBER_IS_VECTOR
 #define NAMED(name) AS_T(name##_lanes)
 #include "tensor_algebra.inc.c"
+#undef NUMBER_IS_VECTOR
 #undef NUMBER
 #undef NAMED
 #define NUMBER REAL

@@ -2,14 +2,13 @@
  *
  * Of the words of level k about one in k is a Lyndon word. The others are known from shuffle
  * products (fill_table.h): the walk over time visits only words that begin a Lyndon word, and
- * `fill` makes the others at the end; backwards `fill_adjoint` leaves gradients to Lyndon words
- * first.
+ * `fill` makes the others at the end of a segment of time; backwards `fill_adjoint` leaves
+ * gradients to Lyndon words first.
  *
- * Filling takes differences of terms that are larger than what they leave, up to n over n / 2
- * times in level n, and rounding errors of the walk grow by as much. Therefore levels are filled
- * after AS_FILL_SEGMENT steps, before there are many, and the products of segments lose nothing.
- * To level AS_FILLED_DEGREE errors are then below those of walks without filling, which start anew
- * after AS_SEGMENT steps; higher levels are walked.
+ * Filling takes differences of terms that are larger than what they leave, and errors grow by as
+ * much: about 2 times at level 3, 20 times at level 5 where the path is nearly straight. That is
+ * relative to the words of the segment, and high levels of shorter segments are so much smaller
+ * that two segments undo it: see `segments`. Levels above AS_FILLED_DEGREE are walked.
  *
  * A word that begins a Lyndon word (a prenecklace) has a period q, the least for which letters q
  * apart are the same. It goes on with letter `least` = word[level - q], which keeps the period, or
@@ -23,8 +22,10 @@
 #include "fill_table.h"
 
 #ifndef AS_FILL_STEPS
-#define AS_FILL_STEPS 16    /* fewer steps of a lane are walked sooner than levels are filled */
-#define AS_FILL_SEGMENT 512 /* what AS_SEGMENT is where levels are filled */
+#define AS_FILL_STEPS 16 /* fewer steps of a path are walked sooner than levels are filled */
+#endif
+#ifndef AS_FILL_SEGMENT
+#define AS_FILL_SEGMENT 512 /* the most steps that are filled at once */
 #endif
 
 /* ---- The other words ----------------------------------------------------------------------- */
@@ -47,7 +48,8 @@ static void AS_T(fill)(const as_fill_table *table, i64 most, VEC *sig)
 }
 
 /* Adjoints of all words to those of Lyndon words, in place; others become 0. S is that of levels
- * below the last. */
+ * below the last. Words of a run differ in their last letters, so that none is a term of another.
+ */
 static void AS_T(fill_adjoint)(const as_fill_table *table, i64 most, const VEC *restrict sig,
                                VEC *restrict bar)
 {
@@ -72,7 +74,7 @@ static void AS_T(fill_adjoint)(const as_fill_table *table, i64 most, const VEC *
 /* ---- Last levels --------------------------------------------------------------------------- */
 
 /* The last three levels at a node whose words end with one of the last C letters: its children from
- * letter a on, C + 1 of them as a rule, in tiles of P. */
+ * letter a on, C + 1 of them at most and mostly, in tiles of P. */
 AS_INLINE void AS_T(lyndon_tiles)(const SIG_NODE_SOURCE *node, const SIG_TREE *tree, i64 a,
                                   const int C, const int P, VEC *sig1, VEC *sig2)
 {
@@ -132,7 +134,8 @@ AS_INLINE void AS_T(pairs_tile)(const SIG_TREE *tree, const int D, const int P, 
     }
 }
 
-/* How many nodes a tile takes for each number of last letters, as the registers allow. */
+/* How many nodes a tile takes for each number of last letters, as the registers allow. No letter is
+ * left over by pairs_tile. */
 #if AS_MANY_VECTORS
 #define AS_FOR_COLUMNS(X)                                                                          \
     X(1, 2)                                                                                        \
@@ -153,7 +156,8 @@ AS_INLINE void AS_T(pairs_tile)(const SIG_TREE *tree, const int D, const int P, 
 #endif
 
 /* Child `letter` of a node three levels above the last; its children from letter `least` on, and
- * the words below these that end with letter `first` or a later one. */
+ * the words below these that end with letter `first` or a later one: all prenecklaces, or with a
+ * `first` greater than the first letter of these words all Lyndon words. */
 static void AS_T(lyndon_last_three)(SIG_TREE *tree, i64 level, i64 node, i64 letter, i64 least,
                                     i64 first)
 {
@@ -185,8 +189,8 @@ static void AS_T(lyndon_last_three)(SIG_TREE *tree, i64 level, i64 node, i64 let
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
-/* Whether that is worth it without filled levels: small alphabets have their own code for the last
- * levels. */
+/* Whether log-signatures leave out words of the last level where levels are not filled: small
+ * alphabets have code of their own for all of them. */
 static int AS_T(walks_lyndon)(const SIG_PLAN *p)
 {
     return p->channels > 4 || (p->channels > 2 && p->degree > 3);
@@ -214,11 +218,12 @@ AS_INLINE void AS_T(walk_pairs)(SIG_TREE *tree, const int gap)
     }
 }
 
-/* Which words are walked. With `lyndon` nobody reads others than Lyndon words in the last level. */
+/* Which words are walked. With `lyndon` nobody reads others than Lyndon words in the last level.
+ * From level 4 on there are two segments at least, and it takes more steps until that pays. */
 static void AS_T(choose_words)(SIG_PLAN *p, int lyndon)
 {
-    const i64 most = p->degree - (lyndon != 0);
-    const int few = p->raw_steps * p->steps_per_raw < AS_FILL_STEPS;
+    const i64 most = p->degree - lyndon, steps = p->raw_steps * p->steps_per_raw;
+    const int few = steps < (most > 3 ? 3 * AS_FILL_STEPS : AS_FILL_STEPS);
     p->filled = most > AS_FILLED_DEGREE || few ? 0 : most;
     p->lyndon = p->filled || (lyndon && AS_T(walks_lyndon)(p));
 }
@@ -233,8 +238,41 @@ static int AS_T(prepare_words)(SIG_PLAN *p)
     return !p->filled || p->fill;
 }
 
-/* Below a node, a prenecklace. Without `filled` levels, what goes on with a smaller letter, and so
- * begins no Lyndon word, is walked to the level before the last. */
+/* How many segments of time a lane is cut into, whose signatures are multiplied. Stretches of paths
+ * are segments already. */
+static i64 AS_T(segments)(const SIG_PLAN *p, i64 steps)
+{
+    if (p->prefix_length)
+        return 1;
+    const i64 least = p->filled > 3 && p->stretches == 1 ? 2 : 1;
+    return as_most(least, as_ceil_div(steps, p->filled ? AS_FILL_SEGMENT : AS_SEGMENT));
+}
+
+/* All prenecklaces below a node, which is one, that begin longer ones; of the signature's last
+ * level Lyndon words. */
+static void AS_T(walk_prenecklaces)(SIG_TREE *tree, i64 level, i64 node, i64 *word, i64 period)
+{
+    const SIG_PLAN *p = tree->plan;
+    const i64 left = tree->top - level, d = p->channels, least = level ? word[level - period] : 0;
+    VEC *sig = tree->sig + p->offset[level + 1] + node * d;
+    for (i64 a = least; a < d; ++a) {
+        const i64 kept = level && a == least ? period : level + 1;
+        word[level] = a;
+        if (word[0] == d - 1) /* the last letter begins no longer one */
+            AS_T(product)(tree, AS_T(horner)(tree, level, 1), 1, sig, a, d, 0);
+        else if (left == 3)
+            AS_T(lyndon_last_three)(tree, level, node, a, word[level + 1 - kept],
+                                    word[0] + (tree->top == p->degree));
+        else {
+            const void *move = AS_T(from_letter)(tree->increments, a, 0);
+            sig[a] = AS_T(advance_child)(tree, level, move, d, sig[a], 0);
+            AS_T(walk_prenecklaces)(tree, level + 1, node * d + a, word, kept);
+        }
+    }
+}
+
+/* The same without filled levels: what goes on with a smaller letter, and so begins no Lyndon word,
+ * is walked to the level before the last. */
 static void AS_T(walk_lyndon)(SIG_TREE *tree, i64 level, i64 node, i64 *word, i64 period)
 {
     const SIG_PLAN *p = tree->plan;
@@ -246,23 +284,15 @@ static void AS_T(walk_lyndon)(SIG_TREE *tree, i64 level, i64 node, i64 *word, i6
         AS_T(last_two_levels)(tree, level, node, first, word[0] + 1, 0);
         return;
     }
-    for (i64 a = p->filled ? least : 0; a < d; ++a) {
-        const i64 child = node * d + a, kept = level && a == least ? period : level + 1;
-        word[level] = a;
-        if (p->filled && word[0] == d - 1) { /* begins no longer one */
-            AS_T(product)(tree, AS_T(horner)(tree, level, 1), 1, sig, a, d, 0);
-            return;
-        }
-        if (p->filled && left == 3) {
-            AS_T(lyndon_last_three)(tree, level, node, a, word[level + 1 - kept],
-                                    word[0] + (tree->top == p->degree));
-            continue;
-        }
+    for (i64 a = 0; a < d; ++a) {
+        const i64 child = node * d + a;
         tree->top -= a < least;
         const void *move = AS_T(from_letter)(tree->increments, a, 0);
         sig[a] = AS_T(advance_child)(tree, level, move, d, sig[a], 0);
+        word[level] = a;
         if (a >= least)
-            AS_T(walk_lyndon)(tree, level + 1, child, word, kept);
+            AS_T(walk_lyndon)(tree, level + 1, child, word,
+                              level && a == least ? period : level + 1);
         else if (left > 3)
             AS_T(walk_node)(tree, level + 1, child);
         else
@@ -283,7 +313,9 @@ static void AS_T(walk)(SIG_TREE *tree)
             AS_T(walk_pairs)(tree, 1);
         else
             AS_T(walk_pairs)(tree, 0);
-    } else if (p->filled || (p->lyndon && whole))
+    } else if (p->filled)
+        AS_T(walk_prenecklaces)(tree, 0, 0, word, 0);
+    else if (p->lyndon && whole)
         AS_T(walk_lyndon)(tree, 0, 0, word, 0);
     else if (tree->top - tree->root > 1)
         AS_T(walk_node)(tree, tree->root, 0);

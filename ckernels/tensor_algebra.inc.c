@@ -1,8 +1,10 @@
 /* The truncated tensor algebra, in place, on one tensor of NUMBERs: included with NUMBER = VEC
  * (AS_LANES tensors at once, names end in _lanes) and NUMBER = REAL (_rows). NAMED(name) is the
- * name with its ending. Levels 1 .. degree, no scalar terms; layout in signature_lanes.inc.c.
+ * name with its ending. NUMBER_IS_VECTOR is defined in the first case. Levels 1 .. degree, no
+ * scalar terms; layout in signature_lanes.inc.c.
  */
 
+#ifdef NUMBER_IS_VECTOR
 /* Words from letter a on, A of them, of a prefix with k - 1 letters, whose first i letters are word
  * head[i] of level i and the others word tail[i] of theirs: their product at level k. */
 AS_INLINE void NAMED(product_words)(const SIG_PLAN *p, i64 k, const i64 *head, const i64 *tail,
@@ -20,7 +22,7 @@ AS_INLINE void NAMED(product_words)(const SIG_PLAN *p, i64 k, const i64 *head, c
     AS_UNROLL for (int e = 0; e < A; ++e) x[at + e] = sum[e];
 }
 
-/* Level k >= 2 of the product for NUMBERs that are vectors: passes through memory once. */
+/* Level k >= 2 of the product for two channels or more: passes through memory once. */
 static void NAMED(product_level)(const SIG_PLAN *p, i64 k, NUMBER *restrict x,
                                  const NUMBER *restrict y, REAL s, REAL t)
 {
@@ -44,15 +46,19 @@ static void NAMED(product_level)(const SIG_PLAN *p, i64 k, NUMBER *restrict x,
     }
 }
 
+#endif
+
 /* x <- (s + x) (t + y): top level first, so that lower levels are still those of the factor. */
 static void NAMED(product)(const SIG_PLAN *p, i64 degree, NUMBER *restrict x,
                            const NUMBER *restrict y, REAL s, REAL t)
 {
     for (i64 k = degree; k >= 1; --k) {
-        if (k > 1 && sizeof(NUMBER) > sizeof(REAL)) {
+#ifdef NUMBER_IS_VECTOR
+        if (k > 1 && p->channels > 1) {
             NAMED(product_level)(p, k, x, y, s, t);
             continue;
         }
+#endif
         NUMBER *top = x + AS_T(words_before)(p, k);
         const NUMBER *other = y + AS_T(words_before)(p, k);
         for (i64 w = 0; w < AS_T(words_at)(p, k); ++w)

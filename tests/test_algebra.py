@@ -115,6 +115,20 @@ def test_gradients_of_large_tensors(
         np.testing.assert_allclose(sum(terms), slope, rtol=1e-7, atol=1e-7 * np.abs(slope).max())
 
 
+# More levels than tables of powers have, one row at a time and in lanes.
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_one_channel_of_a_high_degree(batch: int, rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(2, batch, 1)) / 10
+    sigs = [arraysig.linear_sig(a, 1, 100) for a in (x, y, x + y)]
+    np.testing.assert_allclose(arraysig.sig_combine(*sigs[:2], 1, 100), sigs[2], atol=1e-14)
+    np.testing.assert_allclose(arraysig.sig_join(sigs[0], y, 1, 100), sigs[2], atol=1e-14)
+    logarithm = arraysig.sig_to_log_sig(sigs[0], 1, 100, method=0)
+    np.testing.assert_allclose(logarithm, np.pad(x, ((0, 0), (0, 99))), atol=1e-13)
+    np.testing.assert_allclose(
+        arraysig.logsig_to_sig(logarithm, 1, 100, method=0), sigs[0], atol=1e-13
+    )
+
+
 @pytest.mark.parametrize("dimension", [1, 4])
 def test_degree_0(dimension: int, xp: Backend) -> None:
     empty, v = xp.array(np.zeros((2, 0))), xp.array(np.ones((2, dimension)))

@@ -191,9 +191,11 @@ def test_logarithms_of_signatures_are_lie_elements(rng: np.random.Generator) -> 
 
 
 # Degrees around the highest that is filled from Lyndon words, and paths long enough for that.
-@pytest.mark.parametrize("size", [(2, 2), (6, 2), (2, 3), (17, 3), (5, 4), (4, 5), (2, 6), (2, 7)])
+@pytest.mark.parametrize(
+    "size", [(2, 2), (6, 2), (2, 3), (17, 3), (5, 4), (4, 5), (2, 6), (3, 6), (2, 7), (3, 7)]
+)
 def test_words_of_log_signatures(size: tuple[int, int], rng: np.random.Generator) -> None:
-    path = np.cumsum(rng.normal(size=(20, 30, size[0])), axis=1) / 5
+    path = np.cumsum(rng.normal(size=(20, 60, size[0])), axis=1) / 7
     got = arraysig.log_sig(path, size[1], method=1)
     for row in (0, 19):
         logarithm = reference.logarithm(reference.signature(path[row], size[1]), *size)

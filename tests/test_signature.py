@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -146,42 +147,84 @@ FILLED = [(d, n) for n in range(2, 7) for d in range(2, 22) if d**n < 9000]
 def test_words_that_follow_from_lyndon_words(
     dimension: int, degree: int, rng: np.random.Generator
 ) -> None:
-    long = np.cumsum(rng.normal(size=(2, 600, dimension)), axis=1) / 25
-    short = long[:, :25]
-    cuts = [arraysig.sig(long[:, a : a + 9], degree) for a in range(0, 599, 8)]  # walked whole
-    product = functools.reduce(
-        lambda x, y: arraysig.sig_combine(x, y, dimension, degree), (c[:1] for c in cuts)
-    )
-    got = arraysig.sig(long[:1], degree)
-    assert max(relative_errors(got, product, dimension, degree)) < 1e-13
-    got = arraysig.sig(np.repeat(short, 20, axis=0), degree)
-    expected = reference.batched(reference.signature, short, ranks=(2,), degree=degree)
-    for row in got[:20], got[20:]:
-        assert (row == row[:1]).all()
+    path = np.cumsum(rng.normal(size=(2, 52, dimension)), axis=1) / 7
+    derivs = rng.normal(size=(2, arraysig.sig_length(dimension, degree)))
+    many, many_derivs = (np.repeat(a, 20, axis=0) for a in (path, derivs))  # full lanes, and not
+    got = arraysig.sig(many, degree)
+    gradient = arraysig.sig_backprop(many, None, many_derivs, degree)
+    for rows in (slice(20), slice(20, 40)):
+        np.testing.assert_array_equal(got[rows], np.repeat(got[rows][:1], 20, axis=0))
+        np.testing.assert_array_equal(gradient[rows], np.repeat(gradient[rows][:1], 20, axis=0))
+    cuts = [arraysig.sig(path[:, a : a + 4], degree) for a in range(0, 51, 3)]  # walked whole
+    expected = functools.reduce(lambda x, y: arraysig.sig_combine(x, y, dimension, degree), cuts)
     assert max(relative_errors(got[::20], expected, dimension, degree)) < 1e-13
-    derivs = rng.normal(size=expected.shape)
-    gradient = arraysig.sig_backprop(
-        np.repeat(short, 20, axis=0), None, np.repeat(derivs, 20, axis=0), degree
-    )
-    if dimension**degree < 2000:
+    if dimension**degree < 1500:
         options = {"ranks": (2, 1), "degree": degree}
-        wanted = reference.batched(reference.signature_gradient, short, derivs, **options)
+        wanted = reference.batched(reference.signature_gradient, path, derivs, **options)
         assert np.linalg.norm(gradient[::20] - wanted) <= 1e-12 * np.linalg.norm(wanted)
-    direction = rng.normal(size=short.shape)
-    moved = [arraysig.sig(short + direction * h, degree) for h in (1e-4, -1e-4)]
+    direction = rng.normal(size=path.shape)
+    moved = [arraysig.sig(path + direction * h, degree) for h in (1e-4, -1e-4)]
     change = np.sum((moved[0] - moved[1]) * derivs) / 2e-4
     assert np.sum(gradient[::20] * direction) == pytest.approx(change, rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize(("drift", "bar"), [(0, 1e-6), (2, 5e-7)])
-def test_words_that_follow_are_as_exact_as_others(
-    drift: float, bar: float, rng: np.random.Generator
+@pytest.mark.parametrize("flags", [*FLAGS, {"time_aug": True, "lead_lag": True}], ids=str)
+@pytest.mark.parametrize("size", [(3, 5), (5, 4), (7, 3)])
+def test_long_paths_in_segments(
+    size: tuple[int, int], flags: dict[str, bool], rng: np.random.Generator
 ) -> None:
-    steps = rng.normal(size=(32, 1000, 5)) / np.sqrt(1000) / (10 if drift else 1)
-    steps += drift * rng.normal(size=(32, 1, 5)) / 1000
+    dimension, degree = size
+    if flags.get("lead_lag"):
+        dimension = (dimension + 1) // 2
+    path = np.cumsum(rng.normal(size=(20, 1301, dimension)), axis=1) / 36
+    got = arraysig.sig(path, degree, **flags)
+    explicit = arraysig.transform_path(path[::19], **flags)
+    cuts = [arraysig.sig(explicit[:, a : a + 11], degree) for a in range(0, explicit.shape[1], 10)]
+    channels = explicit.shape[2]
+    expected = functools.reduce(lambda x, y: arraysig.sig_combine(x, y, channels, degree), cuts)
+    assert max(relative_errors(got[::19], expected, channels, degree)) < 1e-13
+    derivs, direction = rng.normal(size=got.shape), rng.normal(size=path.shape) / 100
+    gradient = arraysig.sig_backprop(path, None, derivs, degree, **flags)
+    moved = [arraysig.sig(path + direction * h, degree, **flags) for h in (1e-3, -1e-3)]
+    change = np.sum((moved[0] - moved[1]) * derivs) / 2e-3
+    assert np.sum(gradient * direction) == pytest.approx(change, rel=1e-6)
+
+
+@pytest.mark.parametrize("length", [17, 49, 100, 514, 1000])
+@pytest.mark.parametrize(("drift", "bar"), [(0, 1e-6), (2, 5e-7)])
+@pytest.mark.parametrize("size", [(8, 3), (6, 4), (5, 5)])
+def test_words_that_follow_are_as_exact_as_others(
+    size: tuple[int, int], drift: float, bar: float, length: int, rng: np.random.Generator
+) -> None:
+    dimension, degree = size
+    steps = rng.normal(size=(32, length, dimension)) / np.sqrt(length) / (10 if drift else 1)
+    steps += drift * rng.normal(size=(32, 1, dimension)) / length
     path = np.cumsum(steps, axis=1).astype("float32")
-    got, exact = (arraysig.sig(x, 5) for x in (path, path.astype(float)))
-    assert max(relative_errors(got, exact, 5, 5)) < bar
+    got, exact = (arraysig.sig(x, degree) for x in (path, path.astype(float)))
+    assert max(relative_errors(got, exact, dimension, degree)) < bar
+
+
+@pytest.mark.parametrize(("dimension", "degree"), [(4, 3), (3, 4), (3, 5)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_in_its_words(
+    dimension: int, degree: int, bad: float, rng: np.random.Generator
+) -> None:
+    path = np.cumsum(rng.normal(size=(20, 70, dimension)), axis=1) / 8
+    clean = arraysig.sig(path, degree)
+    path[3, 40, 1] = bad
+    got = arraysig.sig(path, degree)
+    with_it = np.array([1 in word for word in arraysig.words(dimension, degree)[1:]])
+    np.testing.assert_array_equal(np.delete(got, 3, axis=0), np.delete(clean, 3, axis=0))
+    np.testing.assert_array_equal(got[3, ~with_it], clean[3, ~with_it])
+    assert not np.isfinite(got[3, with_it]).any()
+
+
+def test_threads_that_need_a_table_at_once() -> None:
+    path = np.cumsum(np.random.default_rng(3).normal(size=(40, 60, 11)), axis=1)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: arraysig.sig(path, 4), range(8)))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
 
 
 @pytest.mark.parametrize("dimension", [*range(1, 10), 12, 15, 16, 17, 20, 31, 33, 48])
