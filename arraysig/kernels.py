@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 
-#: Order and fold of polynomial cells that the method "auto" tries: folded terms gain most at low
-#: orders, and lose where increments are so large that only high ones do.
+#: Order and fold of polynomial cells that the method "auto" tries: `fold` gains most at low orders,
+#: and nothing where increments are so large that only high ones do.
 _LADDER = ((2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0))
 
 #: Units of rounding below which "auto" does not try to go.
@@ -434,7 +434,10 @@ def sig_kernel(
     *Polynomial cells*: the equation is solved exactly in every cell of the grid for polynomials of
     degree `order` on its edges. The error falls faster than exponentially with the order, without
     refinement; it grows with increments that are summed along rows and columns, not with those of
-    single cells. The cost is about 3 (order + fold)**2 fused multiply-adds for each increment.
+    single cells. The cost is about 3 (order + 1)**2 fused multiply-adds for each increment. With
+    `fold` what terms above `order` do to those below is counted too: the slope of an edge is the
+    best polynomial in the mean square, as in Galerkin's method, which makes the ends of edges twice
+    as exact.
 
     Cells are divided, not segments: with a static kernel that is not linear, further points on a
     segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither
@@ -442,8 +445,8 @@ def sig_kernel(
     differences of the second path refined. Differentiable once in Torch, in reverse mode; the
     gradient is that of the scheme, so exact for the value that is returned.
 
-    "auto" computes orders in turn, the low ones with two folded terms, and looks at the values, for
-    which it waits on a GPU; it is refused in compiled functions.
+    "auto" computes orders in turn, the low ones with ``fold=2``, and looks at the values, for which
+    it waits on a GPU; it is refused in compiled functions.
 
     References
     ----------

@@ -25,6 +25,9 @@
 #endif
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
+#define AS_MOST_FOLDED 16 /* degree with `fold` */
+#define AS_MOST_POWERS (AS_MOST_FOLDED + AS_MOST_FOLD)
+#define AS_INNER 2                   /* coefficients that the last power of p changes */
 #define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
 #define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
 /* With AS_GIVEN increments come in place of paths, as `x`: a job has one pair in every group. */
@@ -55,8 +58,9 @@ typedef struct {
     i64 strip_values; /* VECs of them */
     i64 kept;         /* strips that a gradient keeps the values of, not to compute them again */
     i64 width;        /* VECs of a row of h or of A per coarse column */
-    REAL inverse[2 * (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)]; /* 1 / k! */
-    REAL table[AS_MOST_FOLD][AS_MOST_DEGREE + 1];
+    REAL inverse[2 * (AS_MOST_DEGREE + 1)]; /* 1 / k! */
+    REAL end_a[AS_LEFT], end_b[AS_LEFT]; /* K where edges end is the sum of these times A and B */
+    REAL step[AS_MOST_POWERS + 1][AS_MOST_FOLDED], moment[AS_MOST_POWERS + 1][AS_MOST_FOLDED];
     int kind, symmetric;
     int of_points; /* the static kernel is evaluated at points, not at increments */
     int grid;      /* results, and what gradients start from, are of all nodes of the grid */

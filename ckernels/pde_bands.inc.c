@@ -157,11 +157,11 @@ static REAL AS_T(run_band)(const PDE_JOB *job, const AS_T(band_scratch) * s, AS_
     /* rows behind the last one pass A on, so that the last lane has it, but not B */
     const i64 last = job->steps1 - 1 - band * AS_LANES * job->rows;
     const VEC *b = left + last % job->rows * w;
+    const REAL *a = row + (behind + job->steps2 - 1) * w;
     REAL sum = 0;
     for (i64 k = 0; k < w; ++k)
-        sum += (row[(behind + job->steps2 - 1) * w + k] + b[k][last / job->rows % AS_LANES]) *
-               job->inverse[k];
-    return sum / 2;
+        sum += a[k] * job->end_a[k] + b[k][last / job->rows % AS_LANES] * job->end_b[k];
+    return sum;
 }
 
 static void AS_T(band_worker)(void *argument)

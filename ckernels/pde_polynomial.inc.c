@@ -2,13 +2,10 @@
  * lower and left edge that are polynomials of degree M (`degree`), and its adjoint.
  *
  * With coefficients times factorials, A of the lower edge and B of the left one, the edges opposite
- * to them are, for m = 0 .. M + H,
- *   A'[m] = sum_{k = 1 .. min(m, M)} A[k] p^(m-k) / (m-k)!  +  p^m sum_{k = 0 .. M} B[k] / (m+k)!
- * and B' likewise with A and B swapped (arXiv 2502.08470). Terms above
- * M are dropped, but for H (`fold`) of them, for which polynomials of degree M stand that agree
- * with them at the Gauss-Lobatto-Legendre nodes:
- *   A'[k] += sum_{e < H} A'[M + 1 + e] table[e][k],   k = 1 .. M
- * The kernel is the mean of what both edges say of the last corner.
+ * to them are, for m = 0 .. M,
+ *   A'[m] = sum_{k = 1 .. m} A[k] p^(m-k) / (m-k)!  +  p^m sum_{k = 0 .. M} B[k] / (m+k)!
+ * and B' likewise with A and B swapped (arXiv 2502.08470). Terms above M are dropped. The kernel is
+ * the mean of what both edges say of the last corner. With `fold` edges are as in pde_slopes.inc.c.
  *
  * Layouts: rows of A [column][M + 1]; B [row][M + 1]; kept edges [column][row][A, then B].
  */
@@ -18,9 +15,10 @@
 /* Degrees and folds with code of their own, which do two rows at a time. */
 #ifndef AS_EACH_DEGREE /* a test build has fewer, as they take minutes to compile there */
 #define AS_EACH_DEGREE(DO)                                                                         \
-    DO(3, 0) DO(4, 0) DO(6, 0) DO(8, 0) DO(2, 2) DO(3, 2) DO(4, 2) DO(6, 2) DO(8, 2)
+    DO(3, 0)                                                                                       \
+    DO(4, 0) DO(6, 0) DO(8, 0) DO(3, 1) DO(4, 1) DO(2, 2) DO(3, 2) DO(4, 2) DO(6, 2) DO(8, 2)
 #endif
-#define AS_TERMS (AS_MOST_DEGREE + 1 + AS_MOST_FOLD)
+#define AS_TERMS (AS_MOST_DEGREE + 1)
 
 /* Number j of the sequence 1 / j! less itself `gap1` further on, and that less itself `gap2`
  * further on; gaps of 0 leave it as it is. */
@@ -60,36 +58,35 @@ static int as_has_degree(i64 degree, i64 fold)
 }
 #endif
 
-/* table[e][k] for the polynomial of degree M that has the roots 0, 1 and those of the derivative of
- * the Legendre polynomial of degree M on [0, 1]. */
-static void AS_T(fill_table)(PDE_JOB *job)
+static void AS_T(fill_inverse)(PDE_JOB *job)
 {
-    const int degree = (int)job->degree;
-    double inverse[2 * AS_TERMS] = {1}, monic[AS_TERMS] = {0}, rest[AS_TERMS + 1] = {0};
-    for (int k = 1; k < 2 * AS_TERMS; ++k)
-        inverse[k] = inverse[k - 1] / k;
-    for (int k = 0; k < 2 * AS_TERMS; ++k)
-        job->inverse[k] = (REAL)inverse[k];
-    /* coefficients of the shifted Legendre polynomial by their ratio; s (s - 1) times derivative */
-    double legendre = 1, leading = 1;
-    for (int k = 1; k <= degree; ++k) {
-        legendre *= -(double)(degree + k) * (degree - k + 1) / ((double)k * k);
-        monic[k + 1] += k * legendre;
-        monic[k] -= k * legendre;
-        leading = k * legendre;
+    double inverse = 1;
+    for (int k = 0; k < 2 * AS_TERMS; ++k) {
+        job->inverse[k] = (REAL)inverse;
+        inverse /= k + 1;
     }
-    for (int k = 0; k <= degree; ++k)
-        rest[k] = -monic[k] / leading; /* s^(M+1) at the nodes */
-    for (i64 e = 0; e < job->fold; ++e) {
-        double factorial = 1;
-        for (int k = 0; k <= degree; ++k) {
-            job->table[e][k] = (REAL)(rest[k] * factorial * inverse[degree + 1 + e]);
-            factorial *= k + 1;
+}
+
+/* For pde_slopes.inc.c: job->step[n][j] = 1 / (2 (n+1) (2j + 1)), and 2 Y[n] = 2 u + d[0] + sum_j
+ * job->moment[n][j] d[j], j > 0, where d[j] = g[j-1] - g[j+1]. */
+static void AS_T(fill_slope_tables)(PDE_JOB *job)
+{
+    const i64 m = job->degree;
+    double mean[AS_MOST_FOLDED + 2] = {0, 1}; /* n! (I^(n-1) .)[0] of coefficient j, at j + 1 */
+    for (i64 n = 0; n <= m + job->fold; ++n) {
+        for (i64 j = 0; j < m; ++j) {
+            job->step[n][j] = (REAL)(0.5 / ((double)(n + 1) * (double)(2 * j + 1)));
+            job->moment[n][j] = (REAL)(mean[j + 1] / (double)(2 * j + 1));
         }
-        const double top = rest[degree]; /* times s, and s^(M+1) reduced again */
-        for (int k = degree; k >= 1; --k)
-            rest[k] = rest[k - 1] + top * rest[k];
-        rest[0] = 0; /* 0 is a node */
+        if (!n)
+            continue;
+        double next[AS_MOST_FOLDED + 2] = {0};
+        for (i64 j = 0; j < m; ++j) {
+            const double part = mean[j + 1] * (double)(n + 1) / (double)(2 * (2 * j + 1));
+            next[j ? j : 1] += part;
+            next[j + 2] -= j + 1 < m ? part : 0;
+        }
+        memcpy(mean, next, sizeof mean);
     }
 }
 
@@ -105,12 +102,11 @@ AS_INLINE void AS_T(powers)(const PDE_JOB *job, VEC p, VEC *power, VEC *scaled, 
     }
 }
 
-/* sum_{k = 1 .. min(m, M)} edge[k] p^(m-k) / (m-k)! */
-AS_INLINE VEC AS_T(carried)(const VEC *edge, const VEC *scaled, const int m, const int degree)
+/* sum_{k = 1 .. m} edge[k] p^(m-k) / (m-k)! */
+AS_INLINE VEC AS_T(carried)(const VEC *edge, const VEC *scaled, const int m)
 {
-    VEC sum = m && m <= degree ? edge[m] : (VEC){0};
-    const int last = m <= degree ? m : degree + 1;
-    AS_UNROLL for (int k = 1; k < last; ++k) { sum += edge[k] * scaled[m - k]; }
+    VEC sum = m ? edge[m] : (VEC){0};
+    AS_UNROLL for (int k = 1; k < m; ++k) { sum += edge[k] * scaled[m - k]; }
     return sum;
 }
 
@@ -175,19 +171,32 @@ AS_INLINE void AS_T(integrate)(const PDE_JOB *job, const VEC *x, VEC *out, const
 
 /* The edge opposite to `edge`, where `side` is the other one. */
 AS_INLINE void AS_T(opposite)(const PDE_JOB *job, const VEC *edge, const VEC *side,
-                              const VEC *power, const VEC *scaled, VEC *out, const int degree,
-                              const int fold)
+                              const VEC *power, const VEC *scaled, VEC *out, const int degree)
 {
     VEC term[AS_TERMS];
-    AS_T(integrate)(job, side, term, degree + 1 + fold, degree + 1);
+    AS_T(integrate)(job, side, term, degree + 1, degree + 1);
     out[0] = term[0];
-    AS_UNROLL for (int m = 1; m <= degree + fold; ++m) out[m] =
-        AS_T(carried)(edge, scaled, m, degree) + term[m] * power[m];
-    AS_UNROLL for (int e = 0; e < fold; ++e)
-    {
-        AS_UNROLL for (int k = 1; k <= degree; ++k) out[k] +=
-            out[degree + 1 + e] * job->table[e][k];
+    AS_UNROLL for (int m = 1; m <= degree; ++m) out[m] =
+        AS_T(carried)(edge, scaled, m) + term[m] * power[m];
+}
+
+/* From the edges a and b of a cell to those opposite to them, the one of `a` only if it is wanted.
+ */
+AS_INLINE void AS_T(pass_cell)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b, VEC *next_a,
+                               VEC *next_b, const int wants_a, const int degree, const int fold)
+{
+    if (fold) {
+        if (__builtin_constant_p(degree))
+            AS_T(pass_slopes)(job, p, a, b, next_a, next_b, degree, fold);
+        else
+            AS_T(pass_slopes_of_any)(job, p, a, b, next_a, next_b, degree, fold);
+        return;
     }
+    VEC power[AS_TERMS], scaled[AS_TERMS];
+    AS_T(powers)(job, p, power, scaled, degree);
+    AS_T(opposite)(job, b, a, power, scaled, next_b, degree);
+    if (wants_a)
+        AS_T(opposite)(job, a, b, power, scaled, next_a, degree);
 }
 
 /* Sweeps `count` columns of `rows` rows. `left` are the B of the rows, `above` the A above them,
@@ -198,33 +207,27 @@ AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VE
                                  const AS_T(seam) * seam, const int rows, const int degree,
                                  const int fold)
 {
-    const int width = degree + 1;
+    const int width = degree + 1, unused = fold > 0; /* numbers of B */
     for (i64 t = 0; t < count; ++t, p += rows) {
-        VEC a[AS_TERMS], b[AS_TERMS], next[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
+        VEC a[AS_TERMS], b[AS_TERMS], next_a[AS_TERMS], next_b[AS_TERMS];
         VEC *passed = seam ? seam->bottom + t % AS_LAG * width : below ? below + t * width : NULL;
         AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
             seam ? AS_T(shift_lanes)(passed[m], seam->in[t * width + m]) : above[t * width + m];
         AS_UNROLL for (int r = 0; r < rows; ++r)
         {
-            AS_UNROLL for (int m = 0; m < width; ++m) b[m] = left[r * width + m];
+            AS_UNROLL for (int m = unused; m < width; ++m) b[m] = left[r * width + m];
             if (kept) {
-                AS_UNROLL for (int m = 0; m < width; ++m)
-                {
-                    kept[m] = a[m];
-                    kept[width + m] = b[m];
-                }
+                AS_UNROLL for (int m = 0; m < width; ++m) kept[m] = a[m];
+                AS_UNROLL for (int m = unused; m < width; ++m) kept[width + m] = b[m];
                 kept += 2 * width;
             }
-            AS_T(powers)(job, p[r], power, scaled, degree + fold);
+            const int wants_a = passed || r < rows - 1;
+            AS_T(pass_cell)(job, p[r], a, b, next_a, next_b, wants_a, degree, fold);
             const IVEC *active = seam && seam->active ? seam->active + t * rows + r : NULL;
-            AS_T(opposite)(job, b, a, power, scaled, next, degree, fold);
-            AS_UNROLL for (int m = 0; m < width; ++m) left[r * width + m] =
-                active ? AS_T(choose)(*active, next[m], b[m]) : next[m];
-            if (!passed && r == rows - 1)
-                continue;
-            AS_T(opposite)(job, a, b, power, scaled, next, degree, fold);
-            AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
-                active ? AS_T(choose)(*active, next[m], a[m]) : next[m];
+            AS_UNROLL for (int m = unused; m < width; ++m) left[r * width + m] =
+                active ? AS_T(choose)(*active, next_b[m], b[m]) : next_b[m];
+            AS_UNROLL for (int m = 0; wants_a && m < width; ++m) a[m] =
+                active ? AS_T(choose)(*active, next_a[m], a[m]) : next_a[m];
         }
         AS_UNROLL for (int m = 0; passed && m < width; ++m)
         {
@@ -235,34 +238,20 @@ AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VE
     }
 }
 
-/* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', with room for the terms
- * that were folded, to those of A and B. Returns the derivative with respect to p. With E[k] =
- * sum_{m >= k} of_a[m] p^(m-k) / (m-k)!,   G[k] = sum_{m >= 1} of_a[m] p^(m-1) / (m+k)! that of
- * A[k], k > 0, is E[k], that of B[k] is of_a[0] / k! + p G[k], and as m / (m+k)! is 1 / (m+k-1)! -
- * k / (m+k)!, that of p is sum_k A[k] E[k+1] + B[k] (G[k-1] - k G[k]); and the same with A and B
- * swapped. */
+/* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', to those of A and B.
+ * Returns the derivative with respect to p. With E[k] = sum_{m >= k} of_a[m] p^(m-k) / (m-k)!, G[k]
+ * = sum_{m >= 1} of_a[m] p^(m-1) / (m+k)! that of A[k], k > 0, is E[k], that of B[k] is of_a[0] /
+ * k! + p G[k], and as m / (m+k)! is 1 / (m+k-1)! - k / (m+k)!, that of p is sum_k A[k] E[k+1] +
+ * B[k] (G[k-1] - k G[k]); and the same with A and B swapped. */
 AS_INLINE VEC AS_T(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, const VEC *power,
-                              const VEC *scaled, VEC *of_a, VEC *of_b, const int degree,
-                              const int fold)
+                              const VEC *scaled, VEC *of_a, VEC *of_b, const int degree)
 {
-    const int top = degree + fold;
-    AS_UNROLL for (int e = 0; e < fold; ++e)
-    {
-        VEC sum_a = {0}, sum_b = {0};
-        AS_UNROLL for (int k = 1; k <= degree; ++k)
-        {
-            sum_a += of_a[k] * job->table[e][k];
-            sum_b += of_b[k] * job->table[e][k];
-        }
-        of_a[degree + 1 + e] = sum_a;
-        of_b[degree + 1 + e] = sum_b;
-    }
     VEC of_p = {0}, next_a[AS_TERMS], next_b[AS_TERMS];
     next_a[0] = next_b[0] = (VEC){0};
-    AS_UNROLL for (int k = 1; k <= degree + (fold > 0); ++k)
+    AS_UNROLL for (int k = 1; k <= degree; ++k)
     {
         VEC sum_a = of_a[k], sum_b = of_b[k];
-        AS_UNROLL for (int m = k + 1; m <= top; ++m)
+        AS_UNROLL for (int m = k + 1; m <= degree; ++m)
         {
             sum_a += of_a[m] * scaled[m - k];
             sum_b += of_b[m] * scaled[m - k];
@@ -272,14 +261,14 @@ AS_INLINE VEC AS_T(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, co
         if (k > 1)
             of_p += a[k - 1] * sum_a + b[k - 1] * sum_b;
     }
-    AS_UNROLL for (int m = 2; m <= top; ++m)
+    AS_UNROLL for (int m = 2; m <= degree; ++m)
     {
         of_a[m] *= power[m - 1];
         of_b[m] *= power[m - 1];
     }
     VEC sum_a[AS_TERMS], sum_b[AS_TERMS]; /* G, from number -1 on */
-    AS_T(integrate)(job, of_a + 1, sum_a, degree + 2, top);
-    AS_T(integrate)(job, of_b + 1, sum_b, degree + 2, top);
+    AS_T(integrate)(job, of_a + 1, sum_a, degree + 2, degree);
+    AS_T(integrate)(job, of_b + 1, sum_b, degree + 2, degree);
     AS_UNROLL for (int k = 0; k <= degree; ++k)
     {
         next_a[k] += of_b[0] * job->inverse[k] + sum_b[k + 1] * power[1];
@@ -310,16 +299,19 @@ AS_INLINE void AS_T(sweep_cells_back)(const PDE_JOB *job, VEC *p, i64 count, VEC
             const VEC *a = kept + (t * rows + r) * 2 * width, *b = a + width;
             AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] = left[r * width + m];
             if (seeds) {
-                const VEC half = seeds[t * rows + r] * (REAL)0.5;
-                AS_UNROLL for (int m = 0; m < width; ++m)
-                {
-                    of_a[m] += half * job->inverse[m];
-                    of_b[m] += half * job->inverse[m];
-                }
+                const VEC seed = seeds[t * rows + r];
+                AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] += seed * job->end_a[m];
+                AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] += seed * job->end_b[m];
             }
             VEC *p_here = p + t * rows + r;
-            AS_T(powers)(job, *p_here, power, scaled, degree + fold);
-            *p_here = AS_T(cell_back)(job, a, b, power, scaled, of_a, of_b, degree, fold);
+            if (fold && __builtin_constant_p(degree))
+                *p_here = AS_T(slopes_back)(job, *p_here, a, b, of_a, of_b, degree, fold);
+            else if (fold)
+                *p_here = AS_T(slopes_back_of_any)(job, *p_here, a, b, of_a, of_b, degree, fold);
+            else {
+                AS_T(powers)(job, *p_here, power, scaled, degree);
+                *p_here = AS_T(cell_back)(job, a, b, power, scaled, of_a, of_b, degree);
+            }
             AS_UNROLL for (int m = 0; m < width; ++m) left[r * width + m] = of_b[m];
         }
         AS_UNROLL for (int m = 0; m < width; ++m) adjoint[t * width + m] = of_a[m];

@@ -96,6 +96,15 @@ static void AS_T(sweep_any)(const PDE_JOB *job, const VEC *p, const VEC *x, cons
                           seam, rows, fine);
 }
 
+/* K where the edges a and b of polynomial cells end. */
+static VEC AS_T(end_of)(const PDE_JOB *job, const VEC *a, const VEC *b)
+{
+    VEC sum = {0};
+    for (i64 k = 0; k < job->width; ++k)
+        sum += job->fold ? a[k] * job->end_a[k] : a[k] * job->end_a[k] + b[k] * job->end_b[k];
+    return sum;
+}
+
 /* Increments of columns `t` .. `end` of a strip; with `all` for a gradient. With `known` the call
  * before was of the strip above. */
 static void AS_T(increments_of)(const PDE_JOB *job, const PDE_SCRATCH *s, AS_T(strip) strip, i64 t,
@@ -143,11 +152,7 @@ static VEC AS_T(run_strip)(const PDE_JOB *job, const PDE_SCRATCH *s, i64 number,
         return left[height];
     if (!below)
         return (VEC){0};
-    const VEC *a = below + (job->steps2 - 1) * w, *b = left + (strip.rows - 1) * w;
-    VEC sum = {0};
-    for (i64 k = 0; k < w; ++k)
-        sum += (a[k] + b[k]) * job->inverse[k];
-    return sum * (REAL)0.5;
+    return AS_T(end_of)(job, below + (job->steps2 - 1) * w, left + (strip.rows - 1) * w);
 }
 
 /* Columns of the grid but the first one. */
@@ -210,10 +215,7 @@ static VEC AS_T(node)(const PDE_JOB *job, const VEC *values, const VEC *row, con
         return values[((t + 2) * job->levels - 1) * (rows + 1) + r + 1];
     const VEC *a = r + 1 < rows ? values + (t * rows + r + 1) * 2 * w : row + t * w;
     const VEC *b = t + 1 < job->steps2 ? values + ((t + 1) * rows + r) * 2 * w + w : left + r * w;
-    VEC sum = {0};
-    for (i64 k = 0; k < w; ++k)
-        sum += (a[k] + b[k]) * job->inverse[k];
-    return sum * (REAL)0.5;
+    return AS_T(end_of)(job, a, b);
 }
 
 /* Writes the rows of a strip to the grids of its pairs. */
@@ -456,8 +458,10 @@ static void AS_T(unit_back)(PDE_JOB *job, const PDE_SCRATCH *s, const PDE_LANES 
     VEC total = {0};     /* E at the end of branched kernels */
     VEC corner[AS_LEFT]; /* adjoint of the last B */
     if (job->degree) {
-        for (i64 k = 0; k < job->width; ++k)
-            s->adjoint[n - job->width + k] = corner[k] = grad * (job->inverse[k] / 2);
+        for (i64 k = 0; k < job->width; ++k) {
+            s->adjoint[n - job->width + k] = grad * job->end_a[k];
+            corner[k] = grad * job->end_b[k];
+        }
     } else if (!job->depth)
         s->adjoint[n] = grad;
     AS_T(start_row)(job, job->steps2, s->coarse);
@@ -695,7 +699,13 @@ static void AS_T(use_polynomials)(PDE_JOB *job, i64 degree, i64 fold)
     job->width = degree + 1;
     job->rows = as_has_degree(degree, fold) ? AS_CELL_ROWS : 1;
     job->scale = job->kind == AS_LINEAR ? job->p0 : 1;
-    AS_T(fill_table)(job);
+    AS_T(fill_inverse)(job);
+    if (fold)
+        AS_T(fill_slope_tables)(job);
+    for (i64 k = 0; k <= degree; ++k) {
+        job->end_a[k] = fold ? k < 2 : job->inverse[k] / 2;
+        job->end_b[k] = fold ? 0 : job->inverse[k] / 2;
+    }
 }
 
 static int AS_T(pde_status)(const PDE_JOB *job)

@@ -1126,6 +1126,7 @@ CASES: list[Case] = [
         _kernel(3, {"dyadic_order": (3, 0)}, "RationalQuadraticKernel", 1.5, 0.7),
         _kernel(2, {"dyadic_order": (1, 1)}, "PolynomialKernel", 3.0, 1.0, 0.05),
         _kernel(2, {"order": 3, "fold": 0}, "ScaledLinearKernel", 0.3),
+        _kernel(2, {"order": 3, "fold": 1}, "ScaledLinearKernel", 0.3),
         _kernel(1, {"order": 3, "fold": 2}, "RBFKernel", 2.0, time_aug=True, lead_lag=True),
         _kernel(3, {"order": 5, "fold": 1}, "Matern52Kernel", 2.0),
         _kernel(2, {"dyadic_order": (1, 0)}, "RBFKernel", 2.0, lead_lag=True, return_grid=True),

@@ -313,19 +313,26 @@ def signature_kernel(
     return k if grid else k[-1, -1]
 
 
-def fold_table(order: int, fold: int) -> np.ndarray:
-    """What s^(order + 1), s^(order + 2), ... are at the Gauss-Lobatto-Legendre nodes of [0, 1].
+def opposite_slopes(value: Any, slopes: Any, others: Any, p: Any, order: int, fold: int) -> Any:
+    """Slopes of the edge of a cell that is opposite to the one of `slopes`.
 
-    Row e has the coefficients, each times its factorial, of the polynomial of degree `order` that
-    agrees with s^(order + 1 + e) / (order + 1 + e)! there.
+    Slopes are polynomials of degree below `order` in s, from 0 to 1, by coefficients of Legendre
+    polynomials in 2 s - 1; `value` is that in the corner where the edges of `slopes` and `others`
+    begin. What integration brings of degree `order` is dropped. Of the last power of p two
+    coefficients count.
     """
-    legendre = np.polynomial.legendre.Legendre.basis(order).deriv().roots().real
-    nodes = (1 + np.array([-1.0, *np.sort(legendre), 1.0])) / 2
-    powers = np.vander(nodes, order + fold + 1, increasing=True)
-    table = np.linalg.solve(powers[:, : order + 1], powers[:, order + 1 :]).T
-    for e, k in np.ndindex(fold, order + 1):
-        table[e, k] *= math.factorial(k) / math.factorial(order + 1 + e)
-    return table
+    integral = np.zeros((order, order))
+    basis = np.eye(order)
+    for j in range(order):
+        integral[:, j] = np.polynomial.legendre.legint(basis[j], lbnd=-1)[:order] / 2
+    powers, current = order + fold, slopes
+    for n in reversed(range(powers)):
+        used = np.arange(order) < (2 if n == powers - 1 else order)
+        moments = math.factorial(n + 1) * np.linalg.matrix_power(integral, n)[0]
+        step = integral @ current
+        step[0] += value + (moments * used) @ (integral @ others)
+        current = slopes + p / (n + 1) * step * used
+    return current
 
 
 def polynomial_kernel(
@@ -339,33 +346,33 @@ def polynomial_kernel(
 ) -> Any:
     """The Goursat problem solved on every cell with edges that are polynomials.
 
-    An edge is k(s) = sum_m edge[m] s^m / m!. Terms above `order` are dropped, but for `fold` ones,
-    for which polynomials of degree `order` stand that agree with them at nodes.
+    Without `fold` an edge is k(s) = sum_m edge[m] s^m / m!, and terms above `order` are dropped.
+    With it edge[0] is where the edge begins, and the rest its slopes: see `opposite_slopes`.
     """
     x, y = augment(path1, **flags), augment(path2, **flags)
     values = np.array([[static_kernel(a, b) for b in y] for a in x])
     increments = np.diff(np.diff(values, axis=0), axis=1)
-    table = fold_table(order, fold)
     one = np.zeros(order + 1, dtype=increments.dtype)
     one[0] = 1
     below, left = [one] * increments.shape[1], one
 
     def opposite(edge: np.ndarray, side: np.ndarray, p: Any) -> np.ndarray:
-        out = np.zeros(order + 1 + fold, dtype=edge.dtype)
+        if fold:
+            slopes = opposite_slopes(edge[0], edge[1:], side[1:], p, order, fold)
+            return np.array([edge[0] + side[1], *slopes])
+        out = np.zeros(order + 1, dtype=edge.dtype)
         for m in range(len(out)):
-            for k in range(1, min(m, order) + 1):
+            for k in range(1, m + 1):
                 out[m] += edge[k] * p ** (m - k) / math.factorial(m - k)
             for k in range(order + 1):
                 out[m] += side[k] * p**m / math.factorial(m + k)
-        folded = out[: order + 1].copy()
-        folded[1:] += (out[order + 1 :] @ table)[1:]
-        return folded
+        return out
 
-    factorials = np.array([math.factorial(k) for k in range(order + 1)])
+    ends = np.array([k < 2 if fold else 1 / math.factorial(k) for k in range(order + 1)], float)
     nodes = np.ones(np.add(increments.shape, 1), dtype=increments.dtype)
     for i, row in enumerate(increments):
         left = one
         for j, p in enumerate(row):
             below[j], left = opposite(below[j], left, p), opposite(left, below[j], p)
-            nodes[i + 1, j + 1] = ((below[j] + left) / factorials).sum() / 2
+            nodes[i + 1, j + 1] = (below[j] + left) @ ends / 2
     return nodes if grid else nodes[-1, -1]

@@ -370,7 +370,21 @@ def test_golden_values(xp: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "fold"), [(2, 0), (3, 0), (6, 0), (7, 0), (20, 0), (2, 2), (3, 2), (4, 2), (9, 1)]
+    ("order", "fold"),
+    [
+        (2, 0),
+        (3, 0),
+        (6, 0),
+        (7, 0),
+        (20, 0),
+        (2, 2),
+        (3, 1),
+        (3, 2),
+        (4, 1),
+        (4, 2),
+        (9, 1),
+        (16, 2),
+    ],
 )
 def test_polynomial_gram_matrices(
     xp: Backend, order: int, fold: int, rng: np.random.Generator
@@ -397,10 +411,11 @@ def test_orders_converge(xp: Backend, rng: np.random.Generator) -> None:
         return float(np.max(np.abs(xp.numpy(arraysig.sig_kernel(x, y, **options)) - exact)))
 
     plain = [error(order=order) for order in (2, 3, 4, 6, 8)]
-    folded = [error(order=order, fold=2) for order in (2, 3, 4, 6)]
     assert all(a > b for a, b in itertools.pairwise(plain))
-    assert all(20 * f < p for f, p in zip(folded, plain, strict=False))
-    assert folded[-1] < 1e-12
+    for fold in (1, 2):
+        folded = [error(order=order, fold=fold) for order in (2, 3, 4, 6)]
+        assert all(100 * f < p for f, p in zip(folded, plain, strict=False))
+        assert folded[-1] < 1e-13
 
 
 def test_auto_meets_its_tolerance(xp: Backend, rng: np.random.Generator) -> None:

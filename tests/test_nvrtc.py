@@ -152,6 +152,7 @@ def _kernels() -> Iterator[tuple[str, Case]]:
             (kind, (order, 2), 8, (32, 1000), False)
             for kind, order in zip((1, 2, 3, 4), (2, 4, 8, 16), strict=True)
         ],
+        *[(0, (order, 1), 4, (32, 1000), order == 3) for order in (3, 4, 6)],
         (6, (1, 2), 2, (1, 10_000), False),
         (5, (4, 0), 20, (100_000, 2), False),
         (0, (4, 0), 16, (32, 100), True),

@@ -66,7 +66,7 @@ def check(
 #: With dtypes, for compilers take most of the time.
 CASES = [
     # every order of note, and every fold
-    *[(Case(4, 5, 2, (order, order % 3)), DTYPES) for order in (1, 2, 3, 8)],
+    *[(Case(4, 5, 2, (order, order % 3)), DTYPES) for order in (3, 2, 4, 8)],
     (Case(4, 5, 2, (6, 0)), DTYPES[:1]),
     *[(Case(5, 4, 3, (order, 2 - order % 2), 1), DTYPES[1:]) for order in (1, 4)],
     *[(Case(3, 4, 1, (order, fold)), DTYPES[1:]) for order, fold in ((12, 1), (16, 2))],
@@ -189,10 +189,18 @@ def test_constant_paths(orders: tuple[int, int]) -> None:
     assert (got[1] == 0).all()
 
 
-def test_folds_are_exact() -> None:
-    for order, fold in ((1, 2), (2, 1), (5, 2), (8, 2)):
-        rows = np.array(polynomial_cuda._fold_rows(order, fold), dtype=float)
-        np.testing.assert_allclose(rows, reference.fold_table(order, fold), rtol=0, atol=1e-12)
+def test_moments_are_exact() -> None:
+    """The mean of n integrals times n!, which no truncation changes for small n."""
+    for order, powers in ((2, 4), (3, 4), (8, 10)):
+        numbers = np.array(polynomial_cuda._moments(order, powers), dtype=float)
+        nodes, weights = np.polynomial.legendre.leggauss(20)
+        s = (1 + nodes) / 2
+        values = np.polynomial.legendre.legval(nodes, np.eye(order))
+        for n, row in enumerate(numbers.reshape(powers, order), 1):
+            # twice I h is the sum of differences times Legendre polynomials
+            wanted = [(weights / 2 * n * (1 - s) ** (n - 1) * of).sum() for of in values]
+            exact = n + np.arange(order) <= 2 * order
+            np.testing.assert_allclose(row[exact], np.array(wanted)[exact], rtol=0, atol=1e-14)
 
 
 def test_large_increments() -> None:

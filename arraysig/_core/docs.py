@@ -63,9 +63,9 @@ order : int or None, default None
     For polynomial cells: degree of the polynomials that the solution is on the edges of a cell, 2
     to 64.
 fold : int, default 0
-    For polynomial cells: how many terms above `order` are folded back at the nodes of
-    Gauss-Lobatto-Legendre quadrature instead of being dropped, 0 to 2 (0 above order 16). Two of
-    them make order 3 about as exact as order 6.
+    For polynomial cells: 0 drops all terms above `order`, as other libraries do. With 1 or 2 (up to
+    order 16) edges are found by Galerkin's method, with powers of increments up to order + fold:
+    order 3 is then as exact as order 6, order 4 as order 8.
 tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
     rounding. The estimate is the change from one order to the next; ValueError where none meets it.

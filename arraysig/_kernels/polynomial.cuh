@@ -6,8 +6,8 @@
  *     A'[m] = sum_{1 <= k <= m} A[k] p^(m-k) / (m-k)! + p^m sum_{k >= 0} B[k] / (m+k)!
  *
  * on the upper edge, and B' on the right one with A and B swapped; A = 1 on the first row, B = 1 on
- * the first column. Of m = ORDER + 1 + e, e < FOLD, row e of FOLDED times A'[m] is added to A'[1],
- * ..., A'[ORDER]. K in the node at the end of a cell is the mean of what both edges are there.
+ * the first column. K in the node at the end of a cell is the mean of what both edges are there.
+ * With FOLD edges are as in slopes.cuh.
  *
  * A step is one column of cells; it hands A down, and a lane keeps B of its rows.
  *
@@ -16,13 +16,14 @@
  *   FACTORIALS    u^n / n! for n = 0 ... 2 ORDER + FOLD, separated by commas
  *   UNIT          u. Numbers are A[m] / u^m and p / u^2, in which everything above holds with
  *                 u^n / n! for 1 / n!; 1 unless float had too few exponents
- *   FOLDED        FOLD rows of ORDER + 1 numbers, separated by commas, which begin with 0
+ *   RATES, MOMENTS  of slopes.cuh, without FOLD nothing
  *   IN_REGISTERS  whether the numbers of a lane are; else ROWS = 1
  */
 #include "goursat.cuh"
 #include "numbers.cuh"
 
 constexpr int TERMS = ORDER + 1, ALL = TERMS + FOLD;
+constexpr int FIRST_OF_B = FOLD ? 1 : 0; /* the first number of B that is used */
 
 /* Numbers of a lane in memory: where they begin. */
 constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + ALL;
@@ -30,9 +31,17 @@ constexpr int AT_POWERS = AT_Y + ALL, AT_U = AT_POWERS + ALL, AT_V = AT_U + ALL;
 constexpr int AT_KEEP = AT_V + ALL;
 
 __constant__ const REAL factorials[] = {FACTORIALS};
-#if FOLD
-__constant__ const REAL folded[] = {FOLDED};
-#endif
+
+/* K at the end of both edges is the sum of their numbers times these. */
+AS_FN REAL end_of_a(int k)
+{
+    return FOLD ? REAL(k < 2) : REAL(0.5) * factorials[k];
+}
+
+AS_FN REAL end_of_b(int k)
+{
+    return FOLD ? REAL(0) : REAL(0.5) * factorials[k];
+}
 
 /* What a lane knows: A above its last row, in the last step, and B on the right of its rows. */
 struct Front {
@@ -60,6 +69,9 @@ AS_FN void start(Front &f)
     }
 }
 
+#if FOLD
+#include "slopes.cuh"
+#else
 /* From the edges at the start of a cell to those at its end. */
 AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
 {
@@ -81,27 +93,9 @@ AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
         powers[m] = power * factorials[m];
         power *= p;
     }
-    REAL over_a[FOLD + 1], over_b[FOLD + 1];
-#pragma unroll
-    for (int e = 0; e < FOLD; e++) {
-        over_a[e] = x[TERMS + e];
-        over_b[e] = y[TERMS + e];
-        OUTER_LOOP
-        for (int k = ORDER; k >= 1; k--) {
-            over_a[e] += a[k] * powers[TERMS + e - k];
-            over_b[e] += b[k] * powers[TERMS + e - k];
-        }
-    }
     OUTER_LOOP
     for (int m = ORDER; m >= 0; m--) {
         REAL of_a = x[m], of_b = y[m];
-#if FOLD
-#pragma unroll
-        for (int e = 0; e < FOLD; e++) {
-            of_a += over_a[e] * folded[e * TERMS + m];
-            of_b += over_b[e] * folded[e * TERMS + m];
-        }
-#endif
         INNER_LOOP
         for (int k = 1; k <= m; k++) {
             of_a += a[k] * powers[m - k];
@@ -111,6 +105,7 @@ AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
         b[m] = of_b;
     }
 }
+#endif
 
 /* K in the node where edges a and b end. */
 AS_FN REAL node_of(Numbers<TERMS> &a, Numbers<TERMS> &b)
@@ -118,8 +113,8 @@ AS_FN REAL node_of(Numbers<TERMS> &a, Numbers<TERMS> &b)
     REAL sum = 0;
     INNER_LOOP
     for (int k = ORDER; k >= 0; k--)
-        sum += (a[k] + b[k]) * factorials[k];
-    return REAL(0.5) * sum;
+        sum += FOLD ? a[k] * end_of_a(k) : a[k] * end_of_a(k) + b[k] * end_of_b(k);
+    return sum;
 }
 
 /* A phase: `above` has A above the strip, `below` gets that of its last row, both (STEPS, TERMS)

@@ -72,9 +72,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 #pragma unroll
                 for (int r = 0; r < ROWS; r++)
                     b = r == end ? front.b[r][k] : b;
-                sum += (front.a[k] + b) * factorials[k];
+                sum += FOLD ? front.a[k] * end_of_a(k) : front.a[k] * end_of_a(k) + b * end_of_b(k);
             }
-            sum *= REAL(0.5);
             out[number] = sum;
             if (symmetric)
                 out[(group * count1 + j) * count2 + i - group * count1] = sum;

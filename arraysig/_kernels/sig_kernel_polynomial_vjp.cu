@@ -1,18 +1,18 @@
 /* Gradients of signature kernels on cells of polynomial.cuh: the adjoint of their scheme.
  *
- * Edges at the end of a cell are linear in those at its start. With U = dF/dA', which takes up
- * FOLDED times itself for m > ORDER, and V = dF/dB',
+ * Edges at the end of a cell are linear in those at its start. With U = dF/dA' and V = dF/dB',
  *
  *     dF/dA[k] = (k >= 1) sum_{m >= k} U[m] p^(m-k) / (m-k)! + sum_m V[m] p^m / (m+k)!
  *     dF/dp = sum_{m > k >= 1} U[m] A[k] p^(m-1-k) / (m-1-k)!
  *           + sum_{m >= 1, k} U[m] B[k] m p^(m-1) / (m+k)!, and the same of V, B, A
  *
- * and dF/dB with U and V swapped. dF/dA is U of the cell below, dF/dB is V of the cell on the left.
- * At the end of the last row and column both are known, and 0 at that of others; with GRID both get
- * what dF/dK of the node there gives, at the end of every cell. All of it runs
- * backwards in the order of goursat.cuh, lanes get U from the lane below; edges of a phase are made
- * anew from the front of its lanes at its start, which one more walk along the strip keeps; and A
- * above strips is kept by a walk along all strips. What dF/dp makes of it: goursat_vjp.cuh.
+ * and dF/dB with U and V swapped; with FOLD it is the adjoint of slopes.cuh. dF/dA is U of the cell
+ * below, dF/dB is V of the cell on the left. At the end of the last row and column both are known,
+ * and 0 at that of others; with GRID both get what dF/dK of the node there gives, at the end of
+ * every cell. All of it runs backwards in the order of goursat.cuh, lanes get U from the lane
+ * below; edges of a phase are made anew from the front of its lanes at its start, which one more
+ * walk along the strip keeps; and A above strips is kept by a walk along all strips. What dF/dp
+ * makes of it: goursat_vjp.cuh.
  *
  *   sig_kernel_polynomial_vjp   grad (groups, count1, count2), path1 (groups, count1, length1,
  *                    channels), path2 (groups, count2, length2, channels) -> grads1 (grid, ...) and
@@ -72,7 +72,7 @@ AS_FN void place(Back &back, REAL *room)
 }
 
 /* `weight` is dF/d(value of the pair), and `end` the number of the last row in those of the lane.
- */
+ * With FOLD V[0], which has no other use, keeps it for U. */
 AS_FN void start(Back &back, REAL weight, i64 end)
 {
 #pragma unroll
@@ -83,10 +83,15 @@ AS_FN void start(Back &back, REAL weight, i64 end)
         back.u[k] = 0;
 #pragma unroll
         for (int r = 0; r < ROWS; r++)
-            back.v[r][k] = r == end ? REAL(0.5) * weight * factorials[k] : REAL(0);
+            back.v[r][k] = r != end ? REAL(0)
+                           : FOLD   ? weight * REAL(k == 0)
+                                    : REAL(0.5) * weight * factorials[k];
     }
 }
 
+#if FOLD
+#include "slopes_vjp.cuh"
+#else
 /* From U and V at the end of a cell to those at its start, where the edges are a and b; dF/dp. */
 AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL *b, REAL p,
                      REAL *room)
@@ -95,19 +100,6 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
     x.place(room, AT_X);
     y.place(room, AT_Y);
     powers.place(room, AT_POWERS);
-#if FOLD
-#pragma unroll
-    for (int e = 0; e < FOLD; e++) {
-        REAL of_u = 0, of_v = 0;
-        OUTER_LOOP
-        for (int k = 1; k < TERMS; k++) {
-            of_u += u[k] * folded[e * TERMS + k];
-            of_v += v[k] * folded[e * TERMS + k];
-        }
-        u[TERMS + e] = of_u;
-        v[TERMS + e] = of_v;
-    }
-#endif
     REAL power = 1, slope = 0, sum = 0; /* p^m, p^(m-1) */
     OUTER_LOOP
     for (int m = 0; m < ALL; m++) {
@@ -127,7 +119,7 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
         power *= p;
     }
     OUTER_LOOP
-    for (int k = 0; k < TERMS + (FOLD > 0); k++) {
+    for (int k = 0; k < TERMS; k++) {
         REAL of_u = 0, of_v = 0;
         INNER_LOOP
         for (int m = ALL - 1; m >= k; m--) {
@@ -138,18 +130,17 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
             sum += UNIT * (a[(k ? k - 1 : 0) * 32] * of_u + b[(k ? k - 1 : 0) * 32] * of_v);
         if (k < 1)
             of_u = of_v = 0;
-        if (k < TERMS) {
-            INNER_LOOP
-            for (int m = ALL - 1; m >= 0; m--) {
-                of_u += y[m] * factorials[m + k];
-                of_v += x[m] * factorials[m + k];
-            }
-            u[k] = of_u;
-            v[k] = of_v;
+        INNER_LOOP
+        for (int m = ALL - 1; m >= 0; m--) {
+            of_u += y[m] * factorials[m + k];
+            of_v += x[m] * factorials[m + k];
         }
+        u[k] = of_u;
+        v[k] = of_v;
     }
     return sum;
 }
+#endif
 
 /* A phase backwards; p becomes what weighs the gradients: dF/dp of the increments that end with a
  * step, less that of the increments behind them but for the linear kernel, for the points behind
@@ -178,14 +169,14 @@ AS_FN void backward_phase(const Pair &pair, Back &back, REAL *p, const REAL *kee
                 if (!GRID && r == end && j + t == pair.steps - 1) {
                     INNER_LOOP
                     for (int k = 0; k < TERMS; k++)
-                        back.u[k] = back.v[r][k];
+                        back.u[k] = FOLD ? back.v[r][0] * end_of_a(k) : back.v[r][k];
                 }
                 if (GRID && r <= end) {
-                    const REAL half = REAL(0.5) * seeds.first[r * seeds.width + j + t];
+                    const REAL seed = seeds.first[r * seeds.width + j + t];
                     INNER_LOOP
                     for (int k = 0; k < TERMS; k++) {
-                        back.u[k] += half * factorials[k];
-                        back.v[r][k] += half * factorials[k];
+                        back.u[k] += seed * end_of_a(k);
+                        back.v[r][k] += seed * end_of_b(k);
                     }
                 }
                 REAL &to = p[(t * ROWS + r) * 32];

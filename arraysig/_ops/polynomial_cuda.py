@@ -22,32 +22,30 @@ from .kernels_cuda import (
     warps_of,
 )
 
-#: By bytes of a number, the highest orders whose numbers stay in registers, and of two rows.
-_FORWARD = {4: (16, 4), 8: (16, 4)}
-_GRADIENT = {4: (16, 2), 8: (8, 2)}
+#: By bytes of a number and whether terms are folded, the highest orders whose numbers stay in
+#: registers, and of two rows.
+_FORWARD = {(4, False): (16, 4), (8, False): (16, 4), (4, True): (8, 4), (8, True): (8, 4)}
+_GRADIENT = {(4, False): (16, 2), (8, False): (8, 2), (4, True): (6, 2), (8, True): (3, 2)}
 _KEPT = 32 * 1024  # bytes of edges that a warp of the gradient keeps in shared memory, about
 _MOST_FLOAT = 16  # the highest order, and that of folds, for which exponents of float do
 _FLOAT_UNIT = 16  # makes them do beyond
 
 
-def _fold_rows(order: int, fold: int) -> list[list[Fraction]]:
-    """What s^(order + 1), s^(order + 2) are at the Gauss-Lobatto-Legendre nodes of [0, 1].
+def _moments(order: int, powers: int) -> list[Fraction]:
+    """Of n = 1 to `powers`: what n! (I^n h)[0] is, twice, of differences g[j-1] - g[j+1].
 
-    Coefficients, each times its factorial, for these powers divided by theirs.
+    See slopes.cuh.
     """
-    # s (s - 1) P'(2 s - 1) has those nodes, where P is the Legendre polynomial of that order
-    legendre = [math.comb(order, k) * math.comb(order + k, k) * (-1) ** k for k in range(order + 1)]
-    slope = [k * legendre[k] for k in range(1, order + 1)]
-    nodes = [
-        Fraction(a - b, slope[-1]) for a, b in zip([0, 0, *slope], [0, *slope, 0], strict=True)
-    ]
-    row = [-c for c in nodes[:-1]]
-    rows = []
-    for e in range(fold):
-        top = math.factorial(order + 1 + e)
-        rows.append([c * math.factorial(j) / top for j, c in enumerate(row)])
-        row = [a + row[-1] * -b for a, b in zip([Fraction(), *row[:-1]], nodes[:-1], strict=True)]
-    return rows
+    mean = [Fraction(int(j == 0)) for j in range(order)]  # of coefficients
+    numbers = []
+    for n in range(1, powers + 1):
+        numbers += [part / (2 * j + 1) for j, part in enumerate(mean)]
+        parts = [part * (n + 1) / (2 * (2 * j + 1)) for j, part in enumerate(mean)]
+        mean = [
+            parts[0] * (i == 0) + sum(parts[i + 1 : i + 2]) - (parts[i - 1] if i else 0)
+            for i in range(order)
+        ]
+    return numbers
 
 
 def _literals(numbers: list[Fraction], least: float) -> str:
@@ -59,13 +57,16 @@ def _literals(numbers: list[Fraction], least: float) -> str:
 def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
     """Of polynomial.cuh, but for IN_REGISTERS."""
     factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + fold + 1)]
-    folded = [number for row in _fold_rows(order, fold) for number in row]
+    powers = order + fold if fold else 0
+    rates = [Fraction(1, 2 * (2 * j + 1)) for j in range(order)]
+    rates += [Fraction(1, n + 1) for n in range(powers)]
     return {
         "ORDER": order,
         "FOLD": fold,
         "UNIT": unit,
         "FACTORIALS": _literals(factorials, 1e-37 if unit > 1 else 0.0),
-        "FOLDED": _literals(folded, 0.0),
+        "RATES": _literals(rates * (fold > 0), 0.0),
+        "MOMENTS": _literals(_moments(order, powers), 0.0),
     }
 
 
@@ -96,7 +97,7 @@ def _launch(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) ->
         return
     size = gpu.itemsize
     terms, numbers = order + 1, order + 1 + fold
-    in_registers, both = (order <= most for most in _FORWARD[size])
+    in_registers, both = (order <= most for most in _FORWARD[size, fold > 0])
     held = (128 if numbers * size <= 112 else 32) // size
     strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8)
     strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
@@ -143,7 +144,7 @@ def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int
         return
     size = gpu.itemsize
     terms, numbers = order + 1, order + 1 + fold
-    in_registers, both = (order <= most for most in _GRADIENT[size])
+    in_registers, both = (order <= most for most in _GRADIENT[size, fold > 0])
     in_registers = in_registers and numbers * size <= 80  # the rest would spill
     step = 32 * 2 * terms * (1 + both)  # numbers that a warp keeps of it
     steps = 4

@@ -67,6 +67,6 @@ def draw(to: pathlib.Path) -> None:
 
 if __name__ == "__main__":
     for length in LENGTHS:
-        for fold in (0, 2):
+        for fold in (0, 1, 2):
             print(length, f"fold={fold}", *(f"{e:.0e}" for e in polynomial_errors(length, fold)))
     draw(pathlib.Path(__file__).with_suffix(".svg"))

@@ -79,7 +79,7 @@ class Equal:
 
 def families(folds: bool) -> Iterator[Iterator[Options]]:
     """Choices of method, by families in which time and accuracy grow."""
-    for fold in (0, 2) if folds else (None,):
+    for fold in (0, 1, 2) if folds else (None,):
         extra = {} if fold is None else {"fold": fold}
         yield ({"method": "polynomial", "order": order} | extra for order in range(2, 13))
     yield ({"dyadic_order": order} for order in range(7))

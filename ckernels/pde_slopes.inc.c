@@ -1,0 +1,172 @@
+/* Cells whose edges are polynomials by their slopes, and the adjoint: polynomial cells with `fold`.
+ *
+ * The slope of an edge of degree M is sum_{j < M} (2j + 1) g[j] P_j(2s - 1), P_j the Legendre
+ * polynomials; its integral from 0 has the coefficients
+ *   (I g)[j] = (g[j-1] - g[j+1]) / (2 (2j + 1)),   g[-1] = g[0],   g[M] = 0,
+ * what lies above M being dropped, as Galerkin's method does. The lower edge of a cell starts from
+ * the value u with slopes g, and the left one has slopes h. With Y[n] = u + n! (I^n h)[0], which is
+ * u and the integral of (1-t)^n h(t), slopes of the upper edge are
+ *   g' = sum_n p^n / n! I^n g + sum_n p^n / n! I^(n-1) Y[n],   n up to L = M + H (`fold`),
+ * by Horner's scheme
+ *   w[L] = g,   w[n] = g + p / (n+1) (I w[n+1] + Y[n+1]),   g' = w[0],
+ * and h' those of the right edge, with g and h swapped. What p^L brings is small: of w[L-1] the
+ * first two coefficients differ from g, and Y[L] is made of two of I h. The upper edge starts from
+ * u + h[0] and ends in u + h[0] + g'[0], where the right one ends too, but for rounding.
+ *
+ * Layouts are those of pde_polynomial.inc.c: A is u, then g; of B the first number is not used.
+ *
+ * This file is compiled twice: with AS_EACH to unroll loops, for degrees that the compiler knows,
+ * and for all others, which would take it minutes. AS_SLOPES makes names.
+ */
+
+/* d[j] = g[j-1] - g[j+1], j < count */
+AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree, const int count)
+{
+    AS_EACH for (int j = 0; j < count; ++j)
+    {
+        const VEC before = g[j ? j - 1 : 0];
+        d[j] = j + 1 < degree ? before - g[j + 1] : before;
+    }
+}
+
+/* 2 Y[n] from 2 u and the differences of h. */
+AS_INLINE VEC AS_SLOPES(twice_moment)(const PDE_JOB *job, VEC twice, const VEC *d, const int n,
+                                      const int degree, const int powers)
+{
+    const int most = n == powers ? AS_INNER : n, count = most < degree ? most : degree;
+    VEC sum = twice + d[0];
+    AS_EACH for (int j = 1; j < count; ++j) sum += d[j] * job->moment[n][j];
+    return sum;
+}
+
+/* The edges opposite to A and B. */
+AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
+                                      VEC *next_a, VEC *next_b, const int degree, const int fold)
+{
+    const int powers = degree + fold;
+    const VEC *g = a + 1, *h = b + 1, twice = a[0] + a[0];
+    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
+    next_a[0] = a[0] + h[0];
+    AS_SLOPES(differences_of)(g, of_g, degree, degree);
+    AS_SLOPES(differences_of)(h, of_h, degree, degree);
+    AS_EACH for (int j = 0; j < degree; ++j)
+    {
+        d[j] = of_g[j];
+        e[j] = of_h[j];
+    }
+    AS_EACH for (int n = powers - 1; n >= 0; --n)
+    {
+        const int count = n == powers - 1 && AS_INNER < degree ? AS_INNER : degree;
+        d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
+        e[0] += AS_SLOPES(twice_moment)(job, twice, of_g, n + 1, degree, powers);
+        AS_EACH for (int j = 0; j < degree; ++j)
+        {
+            const VEC factor = p * job->step[n][j];
+            next_a[1 + j] = j < count ? g[j] + factor * d[j] : g[j];
+            next_b[1 + j] = j < count ? h[j] + factor * e[j] : h[j];
+        }
+        AS_SLOPES(differences_of)(next_a + 1, d, degree, degree);
+        AS_SLOPES(differences_of)(next_b + 1, e, degree, degree);
+    }
+}
+
+/* Adds to `of_g` the adjoint of differences_of, whose results have the adjoint `of_d`. */
+AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const int degree,
+                                               const int count)
+{
+    AS_EACH for (int j = 0; j < count; ++j)
+    {
+        of_g[j ? j - 1 : 0] += of_d[j];
+        if (j + 1 < degree)
+            of_g[j + 1] -= of_d[j];
+    }
+}
+
+/* dF/dp of one edge: `of_out` is the derivative of F with respect to g', `of_g` and `of_h` are
+ * differences of slopes, and `twice` is 2 u. */
+AS_INLINE VEC AS_SLOPES(slope_in_p)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
+                                    const VEC *of_g, const VEC *of_h, const VEC *of_out,
+                                    const int degree, const int fold)
+{
+    const int powers = degree + fold;
+    VEC w[AS_MOST_FOLDED], slope[AS_MOST_FOLDED], d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
+    AS_EACH for (int j = 0; j < degree; ++j)
+    {
+        d[j] = of_g[j];
+        slope[j] = e[j] = (VEC){0}; /* of w in p, and its differences */
+    }
+    AS_EACH for (int n = powers - 1; n >= 0; --n)
+    {
+        const int inner = n == powers - 1, count = inner && AS_INNER < degree ? AS_INNER : degree;
+        d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
+        AS_EACH for (int j = 0; j < degree; ++j)
+        {
+            const VEC part = d[j] * job->step[n][j];
+            w[j] = j < count ? g[j] + part * p : g[j];
+            if (j < count)
+                slope[j] = inner ? part : part + e[j] * (p * job->step[n][j]);
+        }
+        if (!n)
+            continue;
+        AS_SLOPES(differences_of)(w, d, degree, degree);
+        AS_SLOPES(differences_of)(slope, e, degree, degree);
+    }
+    VEC sum = of_out[0] * slope[0];
+    AS_EACH for (int j = 1; j < degree; ++j) sum += of_out[j] * slope[j];
+    return sum;
+}
+
+/* The adjoint of one edge: `of_out`, which is lost, is that of g', of_g gets that of g, of_e that
+ * of the differences of h, by way of Y, and that of u is added to `of_value`. */
+AS_INLINE void AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, VEC *of_out, VEC *of_g, VEC *of_e,
+                                    VEC *of_value, const int degree, const int fold)
+{
+    const int powers = degree + fold;
+    VEC sum = {0}, of_d[AS_MOST_FOLDED];
+    AS_EACH for (int j = 0; j < degree; ++j) of_g[j] = of_e[j] = (VEC){0};
+    AS_EACH for (int n = 0; n < powers; ++n)
+    {
+        const int inner = n == powers - 1, count = inner && AS_INNER < degree ? AS_INNER : degree;
+        const int most = inner ? AS_INNER : n + 1, moments = most < degree ? most : degree;
+        AS_EACH for (int j = 0; j < degree; ++j)
+        {
+            of_g[j] = n ? of_g[j] + of_out[j] : of_out[j];
+            of_d[j] = j < count ? of_out[j] * (p * job->step[n][j]) : (VEC){0};
+        }
+        sum += of_d[0];
+        AS_EACH for (int j = 1; j < moments; ++j) of_e[j] += of_d[0] * job->moment[n + 1][j];
+        AS_EACH for (int j = 0; j < degree; ++j)
+        {
+            of_out[j] = j ? -of_d[j - 1] : of_d[0];
+            if (j + 1 < degree)
+                of_out[j] += of_d[j + 1];
+        }
+    }
+    AS_EACH for (int j = 0; j < degree; ++j) of_g[j] += of_out[j];
+    of_e[0] = sum;
+    *of_value += sum + sum;
+}
+
+/* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', to those of A and B.
+ * Returns the derivative with respect to p. */
+AS_INLINE VEC AS_SLOPES(slopes_back)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
+                                     VEC *of_a, VEC *of_b, const int degree, const int fold)
+{
+    VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED]; /* differences of slopes, then their adjoints */
+    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED];
+    const VEC twice = a[0] + a[0], of_value = of_a[0];
+    AS_SLOPES(differences_of)(a + 1, d, degree, degree);
+    AS_SLOPES(differences_of)(b + 1, e, degree, degree);
+    const VEC of_p = AS_SLOPES(slope_in_p)(job, p, twice, a + 1, d, e, of_a + 1, degree, fold) +
+                     AS_SLOPES(slope_in_p)(job, p, twice, b + 1, e, d, of_b + 1, degree, fold);
+    AS_SLOPES(edge_back)(job, p, of_a + 1, of_g, e, of_a, degree, fold);
+    AS_SLOPES(edge_back)(job, p, of_b + 1, of_h, d, of_a, degree, fold);
+    AS_SLOPES(add_differences_back)(d, of_g, degree, degree);
+    AS_SLOPES(add_differences_back)(e, of_h, degree, degree);
+    AS_EACH for (int j = 0; j < degree; ++j)
+    {
+        of_a[1 + j] = of_g[j];
+        of_b[1 + j] = j ? of_h[j] : of_h[0] + of_value;
+    }
+    return of_p;
+}
