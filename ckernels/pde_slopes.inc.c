@@ -19,10 +19,10 @@
  * and for all others, which would take it minutes. AS_SLOPES makes names.
  */
 
-/* d[j] = g[j-1] - g[j+1], j < count */
-AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree, const int count)
+/* d[j] = g[j-1] - g[j+1] */
+AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree)
 {
-    AS_EACH for (int j = 0; j < count; ++j)
+    AS_EACH for (int j = 0; j < degree; ++j)
     {
         const VEC before = g[j ? j - 1 : 0];
         d[j] = j + 1 < degree ? before - g[j + 1] : before;
@@ -47,8 +47,8 @@ AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, c
     const VEC *g = a + 1, *h = b + 1, twice = a[0] + a[0];
     VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
     next_a[0] = a[0] + h[0];
-    AS_SLOPES(differences_of)(g, of_g, degree, degree);
-    AS_SLOPES(differences_of)(h, of_h, degree, degree);
+    AS_SLOPES(differences_of)(g, of_g, degree);
+    AS_SLOPES(differences_of)(h, of_h, degree);
     AS_EACH for (int j = 0; j < degree; ++j)
     {
         d[j] = of_g[j];
@@ -65,16 +65,15 @@ AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, c
             next_a[1 + j] = j < count ? g[j] + factor * d[j] : g[j];
             next_b[1 + j] = j < count ? h[j] + factor * e[j] : h[j];
         }
-        AS_SLOPES(differences_of)(next_a + 1, d, degree, degree);
-        AS_SLOPES(differences_of)(next_b + 1, e, degree, degree);
+        AS_SLOPES(differences_of)(next_a + 1, d, degree);
+        AS_SLOPES(differences_of)(next_b + 1, e, degree);
     }
 }
 
 /* Adds to `of_g` the adjoint of differences_of, whose results have the adjoint `of_d`. */
-AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const int degree,
-                                               const int count)
+AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const int degree)
 {
-    AS_EACH for (int j = 0; j < count; ++j)
+    AS_EACH for (int j = 0; j < degree; ++j)
     {
         of_g[j ? j - 1 : 0] += of_d[j];
         if (j + 1 < degree)
@@ -108,8 +107,8 @@ AS_INLINE VEC AS_SLOPES(slope_in_p)(const PDE_JOB *job, VEC p, VEC twice, const 
         }
         if (!n)
             continue;
-        AS_SLOPES(differences_of)(w, d, degree, degree);
-        AS_SLOPES(differences_of)(slope, e, degree, degree);
+        AS_SLOPES(differences_of)(w, d, degree);
+        AS_SLOPES(differences_of)(slope, e, degree);
     }
     VEC sum = of_out[0] * slope[0];
     AS_EACH for (int j = 1; j < degree; ++j) sum += of_out[j] * slope[j];
@@ -155,14 +154,14 @@ AS_INLINE VEC AS_SLOPES(slopes_back)(const PDE_JOB *job, VEC p, const VEC *a, co
     VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED]; /* differences of slopes, then their adjoints */
     VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED];
     const VEC twice = a[0] + a[0], of_value = of_a[0];
-    AS_SLOPES(differences_of)(a + 1, d, degree, degree);
-    AS_SLOPES(differences_of)(b + 1, e, degree, degree);
+    AS_SLOPES(differences_of)(a + 1, d, degree);
+    AS_SLOPES(differences_of)(b + 1, e, degree);
     const VEC of_p = AS_SLOPES(slope_in_p)(job, p, twice, a + 1, d, e, of_a + 1, degree, fold) +
                      AS_SLOPES(slope_in_p)(job, p, twice, b + 1, e, d, of_b + 1, degree, fold);
     AS_SLOPES(edge_back)(job, p, of_a + 1, of_g, e, of_a, degree, fold);
     AS_SLOPES(edge_back)(job, p, of_b + 1, of_h, d, of_a, degree, fold);
-    AS_SLOPES(add_differences_back)(d, of_g, degree, degree);
-    AS_SLOPES(add_differences_back)(e, of_h, degree, degree);
+    AS_SLOPES(add_differences_back)(d, of_g, degree);
+    AS_SLOPES(add_differences_back)(e, of_h, degree);
     AS_EACH for (int j = 0; j < degree; ++j)
     {
         of_a[1 + j] = of_g[j];
