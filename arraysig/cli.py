@@ -247,7 +247,7 @@ def _sig(source: str, target: str, degree: int, **options: Any) -> None:
         help="finite differences: every segment becomes 2**N; N1,N2 for those of IN1 and of IN2",
     ),
     _option("--order", type=_whole, metavar="N", help="polynomial cells of this degree, 2 to 64"),
-    _option("--fold", type=_whole, metavar="N", help="0, 1 or 2; more is more exact (0)"),
+    _option("--fold", type=_whole, metavar="N", help="1 or 2: more exact for small increments (0)"),
     _option(
         "--tol",
         type=_positive,

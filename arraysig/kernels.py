@@ -32,7 +32,7 @@ __all__ = [
 
 
 #: Order and fold of polynomial cells that the method "auto" tries: `fold` gains most at low orders,
-#: and nothing where increments are so large that only high ones do.
+#: and loses where increments are so large that only high ones do.
 _LADDER = ((2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0))
 
 #: Units of rounding below which "auto" does not try to go.
@@ -435,9 +435,9 @@ def sig_kernel(
     degree `order` on its edges. The error falls faster than exponentially with the order, without
     refinement; it grows with increments that are summed along rows and columns, not with those of
     single cells. The cost is about 3 (order + 1)**2 fused multiply-adds for each increment. With
-    `fold` what terms above `order` do to those below is counted too: the slope of an edge is the
-    best polynomial in the mean square, as in Galerkin's method, which makes the ends of edges twice
-    as exact.
+    `fold` slopes of edges are found by Galerkin's method: what terms above `order` do to those
+    below is counted too, and values at the ends of edges have twice the digits, as long as single
+    increments are small against 1, for their powers end with order + fold.
 
     Cells are divided, not segments: with a static kernel that is not linear, further points on a
     segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither

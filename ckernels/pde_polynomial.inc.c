@@ -5,7 +5,7 @@
  * to them are, for m = 0 .. M,
  *   A'[m] = sum_{k = 1 .. m} A[k] p^(m-k) / (m-k)!  +  p^m sum_{k = 0 .. M} B[k] / (m+k)!
  * and B' likewise with A and B swapped (arXiv 2502.08470). Terms above M are dropped. The kernel is
- * the mean of what both edges say of the last corner. With `fold` edges are as in pde_slopes.inc.c.
+ * the mean of what both edges say of the last corner. With `fold` all is as in pde_slopes.inc.c.
  *
  * Layouts: rows of A [column][M + 1]; B [row][M + 1]; kept edges [column][row][A, then B].
  */

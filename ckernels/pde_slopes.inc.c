@@ -11,7 +11,8 @@
  *   w[L] = g,   w[n] = g + p / (n+1) (I w[n+1] + Y[n+1]),   g' = w[0],
  * and h' those of the right edge, with g and h swapped. What p^L brings is small: of w[L-1] the
  * first two coefficients differ from g, and Y[L] is made of two of I h. The upper edge starts from
- * u + h[0] and ends in u + h[0] + g'[0], where the right one ends too, but for rounding.
+ * u + h[0] and ends in u + h[0] + g'[0], which is the kernel; the right one ends there too, but for
+ * rounding (for M > 1, or L = 2).
  *
  * Layouts are those of pde_polynomial.inc.c: A is u, then g; of B the first number is not used.
  *

@@ -7,7 +7,7 @@
  *
  * on the upper edge, and B' on the right one with A and B swapped; A = 1 on the first row, B = 1 on
  * the first column. K in the node at the end of a cell is the mean of what both edges are there.
- * With FOLD edges are as in slopes.cuh.
+ * With FOLD all is as in slopes.cuh.
  *
  * A step is one column of cells; it hands A down, and a lane keeps B of its rows.
  *
@@ -23,7 +23,6 @@
 #include "numbers.cuh"
 
 constexpr int TERMS = ORDER + 1, ALL = TERMS + FOLD;
-constexpr int FIRST_OF_B = FOLD ? 1 : 0; /* the first number of B that is used */
 
 /* Numbers of a lane in memory: where they begin. */
 constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + ALL;

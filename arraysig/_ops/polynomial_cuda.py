@@ -22,7 +22,7 @@ from .kernels_cuda import (
     warps_of,
 )
 
-#: By bytes of a number and whether terms are folded, the highest orders whose numbers stay in
+#: By bytes of a number and whether there is `fold`, the highest orders whose numbers stay in
 #: registers, and of two rows.
 _FORWARD = {(4, False): (16, 4), (8, False): (16, 4), (4, True): (8, 4), (8, True): (8, 4)}
 _GRADIENT = {(4, False): (16, 2), (8, False): (8, 2), (4, True): (6, 2), (8, True): (3, 2)}
