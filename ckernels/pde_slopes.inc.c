@@ -34,7 +34,7 @@ AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree)
 AS_INLINE VEC AS_SLOPES(twice_moment)(const PDE_JOB *job, VEC twice, const VEC *d, const int n,
                                       const int degree, const int powers)
 {
-    const int most = n == powers ? AS_INNER : n, count = most < degree ? most : degree;
+    const int count = AS_SUMMED(n, degree, powers);
     VEC sum = twice + d[0];
     AS_EACH for (int j = 1; j < count; ++j) sum += d[j] * job->moment[n][j];
     return sum;
@@ -57,7 +57,7 @@ AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, c
     }
     AS_EACH for (int n = powers - 1; n >= 0; --n)
     {
-        const int count = n == powers - 1 && AS_INNER < degree ? AS_INNER : degree;
+        const int count = AS_CHANGED(n, degree, powers);
         d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
         e[0] += AS_SLOPES(twice_moment)(job, twice, of_g, n + 1, degree, powers);
         AS_EACH for (int j = 0; j < degree; ++j)
@@ -97,7 +97,7 @@ AS_INLINE VEC AS_SLOPES(slope_in_p)(const PDE_JOB *job, VEC p, VEC twice, const 
     }
     AS_EACH for (int n = powers - 1; n >= 0; --n)
     {
-        const int inner = n == powers - 1, count = inner && AS_INNER < degree ? AS_INNER : degree;
+        const int inner = n == powers - 1, count = AS_CHANGED(n, degree, powers);
         d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
         AS_EACH for (int j = 0; j < degree; ++j)
         {
@@ -126,8 +126,8 @@ AS_INLINE void AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, VEC *of_out, VEC 
     AS_EACH for (int j = 0; j < degree; ++j) of_g[j] = of_e[j] = (VEC){0};
     AS_EACH for (int n = 0; n < powers; ++n)
     {
-        const int inner = n == powers - 1, count = inner && AS_INNER < degree ? AS_INNER : degree;
-        const int most = inner ? AS_INNER : n + 1, moments = most < degree ? most : degree;
+        const int count = AS_CHANGED(n, degree, powers);
+        const int moments = AS_SUMMED(n + 1, degree, powers);
         AS_EACH for (int j = 0; j < degree; ++j)
         {
             of_g[j] = n ? of_g[j] + of_out[j] : of_out[j];

@@ -436,6 +436,13 @@ def test_auto_meets_its_tolerance(xp: Backend, rng: np.random.Generator) -> None
     np.testing.assert_allclose(xp.numpy(single), exact, rtol=3e-5, atol=3e-5)
 
 
+def test_auto_with_large_increments(xp: Backend) -> None:
+    """Of single cells up to 16, where `fold` does harm."""
+    path = np.array([[0.0], [2.0], [-2.0], [2.0], [-2.0]])
+    got = xp.numpy(arraysig.sig_kernel(xp.array(path), xp.array(path), tol=1e-8))
+    assert abs(got / np.i0(4.0) - 1) < 1e-8  # that of a path straight to the end
+
+
 def test_auto_in_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     x, y = (torch.from_numpy(walks(rng, 2, 5, 2)).requires_grad_() for _ in range(2))

@@ -66,7 +66,7 @@ fold : int, default 0
     For polynomial cells: 0 drops all terms above `order`, as other libraries do. With 1 or 2 (up to
     order 16) edges are found by Galerkin's method, with powers of increments up to order + fold.
     While increments of cells are small against 1, order 3 with 2 is as exact as order 6, order 4 as
-    order 8; where they are above 1, 0 is more exact.
+    order 8; where they are far above, 0 may be more exact.
 tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
     rounding. The estimate is the change from one order to the next; ValueError where none meets it.
