@@ -27,13 +27,11 @@
 #define AS_MOST_FOLD 2
 #define AS_MOST_FOLDED 16 /* degree with `fold` */
 #define AS_MOST_POWERS (AS_MOST_FOLDED + AS_MOST_FOLD)
-#define AS_INNER 2                   /* coefficients that the last power of p changes */
-#define AS_CELL_ROWS 2               /* rows in a strip of polynomial cells, for some degrees */
+#define AS_CELL_ROWS 4               /* rows in a strip of polynomial cells, for some degrees */
 #define AS_LEFT (AS_MOST_DEGREE + 1) /* VECs that a strip hands from column to column, at most */
 /* Of pde_slopes.inc.c: coefficients that step n changes, and how many Y[n] is made of. */
-#define AS_CHANGED(N, DEGREE, POWERS)                                                              \
-    (int)as_least((N) == (POWERS) - 1 ? AS_INNER : (DEGREE), DEGREE)
-#define AS_SUMMED(N, DEGREE, POWERS) (int)as_least((N) == (POWERS) ? AS_INNER : (N), DEGREE)
+#define AS_CHANGED(N, DEGREE, POWERS) (int)as_least((POWERS) - (N) + 1, DEGREE)
+#define AS_SUMMED(N, DEGREE, POWERS) (int)as_least(N, AS_CHANGED((N) - 1, DEGREE, POWERS))
 /* With AS_GIVEN increments come in place of paths, as `x`: a job has one pair in every group. */
 enum {
     AS_LINEAR,

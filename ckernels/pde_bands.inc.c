@@ -17,10 +17,17 @@ static i64 AS_T(band_row)(const PDE_JOB *job)
     return (AS_T(band_steps)(job) + AS_LAG * (AS_LANES - 1)) * job->width;
 }
 
+/* Rows of a lane: of polynomial cells at most AS_LAG, as a row is a column behind the one above. */
+static i64 AS_T(band_rows)(const PDE_JOB *job)
+{
+    return job->degree ? as_least(job->rows, AS_LAG) : job->rows;
+}
+
 static i64 AS_T(band_count)(const PDE_JOB *job)
 {
-    return as_ceil_div(
-        job->split > 1 ? job->steps1 * job->split : as_ceil_div(job->steps1, job->rows), AS_LANES);
+    return as_ceil_div(job->split > 1 ? job->steps1 * job->split
+                                      : as_ceil_div(job->steps1, AS_T(band_rows)(job)),
+                       AS_LANES);
 }
 
 /* The second path by channels, each backwards, even columns and odd ones apart: lanes, which are

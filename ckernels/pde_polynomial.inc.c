@@ -180,10 +180,9 @@ AS_INLINE void AS_T(opposite)(const PDE_JOB *job, const VEC *edge, const VEC *si
         AS_T(carried)(edge, scaled, m) + term[m] * power[m];
 }
 
-/* From the edges a and b of a cell to those opposite to them, the one of `a` only if it is wanted.
- */
+/* From the edges a and b of a cell to those opposite to them. */
 AS_INLINE void AS_T(pass_cell)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b, VEC *next_a,
-                               VEC *next_b, const int wants_a, const int degree, const int fold)
+                               VEC *next_b, const int degree, const int fold)
 {
     if (fold) {
         if (__builtin_constant_p(degree))
@@ -195,45 +194,56 @@ AS_INLINE void AS_T(pass_cell)(const PDE_JOB *job, VEC p, const VEC *a, const VE
     VEC power[AS_TERMS], scaled[AS_TERMS];
     AS_T(powers)(job, p, power, scaled, degree);
     AS_T(opposite)(job, b, a, power, scaled, next_b, degree);
-    if (wants_a)
-        AS_T(opposite)(job, a, b, power, scaled, next_a, degree);
+    AS_T(opposite)(job, a, b, power, scaled, next_a, degree);
 }
 
 /* Sweeps `count` columns of `rows` rows. `left` are the B of the rows, `above` the A above them,
  * and `below`, which may be the same, or NULL, gets those below; with `kept` the edges of all cells
- * are stored before they change. With a seam that takes the place of rows of A. */
+ * are stored before they change. With a seam that takes the place of rows of A.
+ *
+ * Row r is r columns behind the first one: cells that are next to each other in time do not wait
+ * for each other, and the processor has several under way. */
 AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VEC *restrict left,
-                                 const VEC *above, VEC *below, VEC *restrict kept,
-                                 const AS_T(seam) * seam, const int rows, const int degree,
-                                 const int fold)
+                                 const VEC *above, VEC *below, VEC *kept, const AS_T(seam) * seam,
+                                 i64 rows, const int degree, const int fold)
 {
     const int width = degree + 1, unused = fold > 0; /* numbers of B */
-    for (i64 t = 0; t < count; ++t, p += rows) {
-        VEC a[AS_TERMS], b[AS_TERMS], next_a[AS_TERMS], next_b[AS_TERMS];
-        VEC *passed = seam ? seam->bottom + t % AS_LAG * width : below ? below + t * width : NULL;
-        AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
-            seam ? AS_T(shift_lanes)(passed[m], seam->in[t * width + m]) : above[t * width + m];
-        AS_UNROLL for (int r = 0; r < rows; ++r)
-        {
+    VEC passed[AS_CELL_ROWS * AS_LEFT];              /* A from row to row, the last one at 0 */
+    for (i64 t = 0; t < count + rows - 1; ++t) {
+        const i64 first = as_most(0, t - count + 1);
+        for (i64 r = as_least(t, rows - 1); r >= first; --r) {
+            VEC a[AS_TERMS], b[AS_TERMS], next_a[AS_TERMS], next_b[AS_TERMS];
+            const i64 column = t - r, at = column * width, is_last = r == rows - 1;
+            VEC *bottom = seam ? seam->bottom + column % AS_LAG * width : NULL;
+            const VEC *from = r ? passed + r * width : seam ? bottom : above + at;
+            VEC *to = !is_last ? passed + (r + 1) * width
+                      : seam   ? bottom
+                      : below  ? below + at
+                               : passed;
+            AS_UNROLL for (int m = 0; m < width; ++m) a[m] = from[m];
             AS_UNROLL for (int m = unused; m < width; ++m) b[m] = left[r * width + m];
+            if (seam && !r)
+                AS_UNROLL for (int m = 0; m < width; ++m) a[m] =
+                    AS_T(shift_lanes)(a[m], seam->in[at + m]);
             if (kept) {
-                AS_UNROLL for (int m = 0; m < width; ++m) kept[m] = a[m];
-                AS_UNROLL for (int m = unused; m < width; ++m) kept[width + m] = b[m];
-                kept += 2 * width;
+                VEC *edges = kept + 2 * (column * rows + r) * width;
+                AS_UNROLL for (int m = 0; m < width; ++m) edges[m] = a[m];
+                AS_UNROLL for (int m = unused; m < width; ++m) edges[width + m] = b[m];
             }
-            const int wants_a = passed || r < rows - 1;
-            AS_T(pass_cell)(job, p[r], a, b, next_a, next_b, wants_a, degree, fold);
-            const IVEC *active = seam && seam->active ? seam->active + t * rows + r : NULL;
-            AS_UNROLL for (int m = unused; m < width; ++m) left[r * width + m] =
-                active ? AS_T(choose)(*active, next_b[m], b[m]) : next_b[m];
-            AS_UNROLL for (int m = 0; wants_a && m < width; ++m) a[m] =
-                active ? AS_T(choose)(*active, next_a[m], a[m]) : next_a[m];
-        }
-        AS_UNROLL for (int m = 0; passed && m < width; ++m)
-        {
-            passed[m] = a[m];
-            if (seam)
-                seam->out[t * width + m] = a[m][AS_LANES - 1];
+            const i64 cell = column * rows + r;
+            AS_T(pass_cell)(job, p[cell], a, b, next_a, next_b, degree, fold);
+            if (seam && seam->active) {
+                const IVEC active = seam->active[cell];
+                AS_UNROLL for (int m = unused; m < width; ++m) next_b[m] =
+                    AS_T(choose)(active, next_b[m], b[m]);
+                AS_UNROLL for (int m = 0; m < width; ++m) next_a[m] =
+                    AS_T(choose)(active, next_a[m], a[m]);
+            }
+            AS_UNROLL for (int m = unused; m < width; ++m) left[r * width + m] = next_b[m];
+            AS_UNROLL for (int m = 0; m < width; ++m) to[m] = next_a[m];
+            if (seam && is_last)
+                AS_UNROLL for (int m = 0; m < width; ++m) seam->out[at + m] =
+                    next_a[m][AS_LANES - 1];
         }
     }
 }
@@ -295,7 +305,7 @@ AS_INLINE void AS_T(sweep_cells_back)(const PDE_JOB *job, VEC *p, i64 count, VEC
     for (i64 t = count - 1; t >= 0; --t) {
         VEC of_a[AS_TERMS], of_b[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
         AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] = adjoint[t * width + m];
-        for (int r = rows - 1; r >= 0; --r) {
+        for (i64 r = rows - 1; r >= 0; --r) {
             const VEC *a = kept + (t * rows + r) * 2 * width, *b = a + width;
             AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] = left[r * width + m];
             if (seeds) {
@@ -323,14 +333,16 @@ static void AS_T(sweep_cells_of)(const PDE_JOB *job, const VEC *p, i64 count, VE
                                  i64 rows)
 {
 #define AS_CASE(DEGREE, FOLD)                                                                      \
-    if (rows == AS_CELL_ROWS && job->degree == DEGREE && job->fold == FOLD) {                      \
-        AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, AS_CELL_ROWS, DEGREE,     \
-                          FOLD);                                                                   \
+    if (job->degree == DEGREE && job->fold == FOLD) {                                              \
+        if (kept || seam)                                                                          \
+            AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, rows, DEGREE, FOLD);  \
+        else                                                                                       \
+            AS_T(sweep_cells)(job, p, count, left, above, below, NULL, NULL, rows, DEGREE, FOLD);  \
         return;                                                                                    \
     }
     AS_EACH_DEGREE(AS_CASE)
 #undef AS_CASE
-    AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, 1, (int)job->degree,
+    AS_T(sweep_cells)(job, p, count, left, above, below, kept, seam, rows, (int)job->degree,
                       (int)job->fold);
 }
 
@@ -338,13 +350,12 @@ static void AS_T(sweep_cells_back_of)(const PDE_JOB *job, VEC *p, i64 count, VEC
                                       VEC *adjoint, const VEC *kept, const VEC *seeds, i64 rows)
 {
 #define AS_CASE(DEGREE, FOLD)                                                                      \
-    if (rows == AS_CELL_ROWS && job->degree == DEGREE && job->fold == FOLD) {                      \
-        AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, AS_CELL_ROWS, DEGREE,    \
-                               FOLD);                                                              \
+    if (job->degree == DEGREE && job->fold == FOLD) {                                              \
+        AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, rows, DEGREE, FOLD);     \
         return;                                                                                    \
     }
     AS_EACH_DEGREE(AS_CASE)
 #undef AS_CASE
-    AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, 1, (int)job->degree,
+    AS_T(sweep_cells_back)(job, p, count, left, adjoint, kept, seeds, rows, (int)job->degree,
                            (int)job->fold);
 }

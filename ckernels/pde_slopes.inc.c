@@ -9,10 +9,10 @@
  *   g' = sum_n p^n / n! I^n g + sum_n p^n / n! I^(n-1) Y[n],   n up to L = M + H (`fold`),
  * by Horner's scheme
  *   w[L] = g,   w[n] = g + p / (n+1) (I w[n+1] + Y[n+1]),   g' = w[0],
- * and h' those of the right edge, with g and h swapped. What p^L brings is small: of w[L-1] the
- * first two coefficients differ from g, and Y[L] is made of two of I h. The upper edge starts from
- * u + h[0] and ends in u + h[0] + g'[0], which is the kernel; the right one ends there too, but for
- * rounding (for M > 1, or L = 2).
+ * and h' those of the right edge, with g and h swapped. Terms of high powers and coefficients are
+ * small: for n + j > L coefficient j of w[n] is that of g, and that of I h has no part in Y[n+1].
+ * The upper edge starts from u + h[0] and ends in u + h[0] + g'[0], which is the kernel. The right
+ * one ends there too (for M > 1, or L = 2): h'[0] - h[0] is g'[0] - g[0], and is computed once.
  *
  * Layouts are those of pde_polynomial.inc.c: A is u, then g; of B the first number is not used.
  *
@@ -30,14 +30,74 @@ AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree)
     }
 }
 
-/* 2 Y[n] from 2 u and the differences of h. */
-AS_INLINE VEC AS_SLOPES(twice_moment)(const PDE_JOB *job, VEC twice, const VEC *d, const int n,
-                                      const int degree, const int powers)
+/* `sum` and 2 Y[n] but for 2 u + d[0], where d are the differences of h. What `sum` depends on may
+ * be late, so that it waits for one operation only. */
+AS_INLINE VEC AS_SLOPES(add_moment)(const PDE_JOB *job, VEC sum, const VEC *d, const int n,
+                                    const int degree, const int powers)
 {
     const int count = AS_SUMMED(n, degree, powers);
-    VEC sum = twice + d[0];
-    AS_EACH for (int j = 1; j < count; ++j) sum += d[j] * job->moment[n][j];
-    return sum;
+    if (count < 2)
+        return sum;
+    if (count == 2)
+        return sum + d[1] * job->moment[n][1];
+    VEC moment = d[1] * job->moment[n][1];
+    AS_EACH for (int j = 2; j < count; ++j) moment += d[j] * job->moment[n][j];
+    return sum + moment;
+}
+
+/* p step[n][j], by sums, which go beside products, from others that are needed too: it is the same
+ * for 2j and n/2, and twice that for 2n+1 and j. */
+AS_INLINE VEC AS_SLOPES(scaled_step)(const PDE_JOB *job, VEC p, int n, int j, const int degree,
+                                     const int powers)
+{
+    int doublings = 0;
+    if (__builtin_constant_p(degree)) {
+        if (n % 2 == 0 && n > 2 * j && n / 2 < AS_CHANGED(2 * j, degree, powers)) {
+            const int half = n / 2;
+            n = 2 * j;
+            j = half;
+        }
+        AS_EACH for (int k = 0; k < 4; ++k)
+        {
+            if (2 * n + 1 < powers && j < AS_CHANGED(2 * n + 1, degree, powers)) {
+                n = 2 * n + 1;
+                ++doublings;
+            }
+        }
+    }
+    VEC factor = p * job->step[n][j];
+    AS_EACH for (int k = 0; k < 4; ++k)
+    {
+        if (k < doublings)
+            factor += factor;
+    }
+    return factor;
+}
+
+/* From w[n+1] of one edge to w[n], in place, of coefficients from `first` on; d are differences of
+ * w[n+1], what is added to the first one in the end, and `from` what w starts from. */
+AS_INLINE void AS_SLOPES(step_down)(const PDE_JOB *job, VEC p, const VEC *from, const VEC *d,
+                                    VEC first, VEC *w, const int n, const int degree,
+                                    const int powers)
+{
+    const int count = AS_CHANGED(n, degree, powers);
+    AS_EACH for (int j = 0; j < degree; ++j)
+    {
+        w[j] = from[j];
+        if (j < count)
+            w[j] += AS_SLOPES(scaled_step)(job, p, n, j, degree, powers) * (j ? d[j] : first);
+    }
+}
+
+/* What w starts from: g, of which every other coefficient carries 2 u + d[0], so that the first of
+ * their differences does, and no other. */
+AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int degree)
+{
+    AS_EACH for (int j = 0; j < degree; ++j)
+    {
+        const int carries = (j ^ degree) & 1;
+        from[j] = !carries ? g[j] : j % 2 ? g[j] - carried : g[j] + carried;
+    }
 }
 
 /* The edges opposite to A and B. */
@@ -46,29 +106,36 @@ AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, c
 {
     const int powers = degree + fold;
     const VEC *g = a + 1, *h = b + 1, twice = a[0] + a[0];
-    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
-    next_a[0] = a[0] + h[0];
+    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], from_g[AS_MOST_FOLDED], from_h[AS_MOST_FOLDED];
+    VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
+    VEC *w = next_a + 1, *v = next_b + 1;
     AS_SLOPES(differences_of)(g, of_g, degree);
     AS_SLOPES(differences_of)(h, of_h, degree);
-    AS_EACH for (int j = 0; j < degree; ++j)
+    const VEC carried_g = twice + of_h[0], carried_h = twice + of_g[0];
+    AS_SLOPES(carry)(g, carried_g, from_g, degree);
+    AS_SLOPES(carry)(h, carried_h, from_h, degree);
+    VEC first = AS_SLOPES(add_moment)(job, of_g[0], of_h, powers, degree, powers) + carried_g;
+    AS_SLOPES(step_down)(job, p, from_g, of_g, first, w, powers - 1, degree, powers);
+    first = AS_SLOPES(add_moment)(job, of_h[0], of_g, powers, degree, powers) + carried_h;
+    AS_SLOPES(step_down)(job, p, from_h, of_h, first, v, powers - 1, degree, powers);
+    AS_EACH for (int n = powers - 2; n >= 0; --n)
     {
-        d[j] = of_g[j];
-        e[j] = of_h[j];
+        AS_SLOPES(differences_of)(w, d, degree);
+        AS_SLOPES(differences_of)(v, e, degree);
+        first = AS_SLOPES(add_moment)(job, d[0], of_h, n + 1, degree, powers);
+        AS_SLOPES(step_down)(job, p, n ? from_g : g, d, first, w, n, degree, powers);
+        if (n) /* both edges end in the same corner */
+            first = AS_SLOPES(add_moment)(job, e[0], of_g, n + 1, degree, powers);
+        AS_SLOPES(step_down)(job, p, n ? from_h : h, e, first, v, n, degree, powers);
     }
-    AS_EACH for (int n = powers - 1; n >= 0; --n)
-    {
-        const int count = AS_CHANGED(n, degree, powers);
-        d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
-        e[0] += AS_SLOPES(twice_moment)(job, twice, of_g, n + 1, degree, powers);
-        AS_EACH for (int j = 0; j < degree; ++j)
-        {
-            const VEC factor = p * job->step[n][j];
-            next_a[1 + j] = j < count ? g[j] + factor * d[j] : g[j];
-            next_b[1 + j] = j < count ? h[j] + factor * e[j] : h[j];
-        }
-        AS_SLOPES(differences_of)(next_a + 1, d, degree);
-        AS_SLOPES(differences_of)(next_b + 1, e, degree);
-    }
+    next_a[0] = a[0] + h[0];
+}
+
+/* 2 Y[n] from 2 u and the differences of h. */
+AS_INLINE VEC AS_SLOPES(twice_moment)(const PDE_JOB *job, VEC twice, const VEC *d, const int n,
+                                      const int degree, const int powers)
+{
+    return AS_SLOPES(add_moment)(job, twice + d[0], d, n, degree, powers);
 }
 
 /* Adds to `of_g` the adjoint of differences_of, whose results have the adjoint `of_d`. */

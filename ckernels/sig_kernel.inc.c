@@ -729,15 +729,17 @@ static int AS_T(takes_bands)(const PDE_JOB *job, int threads)
         memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
         return 0;
     const i64 strips = as_ceil_div(job->steps1, job->rows) * job->split;
-    const double together =
-        (double)as_ceil_div(job->units, threads) * (double)strips * (double)job->steps2;
-    const double alone = (double)as_ceil_div(job->pairs * bands, threads) *
-                         (double)(AS_T(band_steps)(job) + 2 * AS_PDE_COLUMNS);
+    const double together = (double)as_ceil_div(job->units, threads) *
+                            (double)(strips * job->rows) * (double)job->steps2;
+    const double alone =
+        (double)as_ceil_div(job->pairs * bands, threads) *
+        (double)((AS_T(band_steps)(job) + 2 * AS_PDE_COLUMNS) * AS_T(band_rows)(job));
     return 1.2 * alone < together;
 }
 
 static int AS_T(run_bands)(PDE_JOB *job, int threads)
 {
+    job->rows = AS_T(band_rows)(job);
     const i64 units = job->pairs * AS_T(band_count)(job);
     job->rows_of_h = calloc((size_t)(job->pairs * AS_T(band_row)(job)), sizeof(REAL));
     job->progress = calloc((size_t)units, sizeof(i64));

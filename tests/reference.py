@@ -318,8 +318,8 @@ def opposite_slopes(value: Any, slopes: Any, others: Any, p: Any, order: int, fo
 
     Slopes are polynomials of degree below `order` in s, from 0 to 1, by coefficients of Legendre
     polynomials in 2 s - 1; `value` is that in the corner where the edges of `slopes` and `others`
-    begin. What integration brings of degree `order` is dropped. Of the last power of p two
-    coefficients count.
+    begin. What integration brings of degree `order` is dropped, and terms p^n times coefficient j
+    with n + j above order + fold + 1.
     """
     integral = np.zeros((order, order))
     basis = np.eye(order)
@@ -327,7 +327,7 @@ def opposite_slopes(value: Any, slopes: Any, others: Any, p: Any, order: int, fo
         integral[:, j] = np.polynomial.legendre.legint(basis[j], lbnd=-1)[:order] / 2
     powers, current = order + fold, slopes
     for n in reversed(range(powers)):
-        used = np.arange(order) < (2 if n == powers - 1 else order)
+        used = np.arange(order) <= powers - n
         moments = math.factorial(n + 1) * np.linalg.matrix_power(integral, n)[0]
         step = integral @ current
         step[0] += value + (moments * used) @ (integral @ others)

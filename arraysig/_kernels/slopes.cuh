@@ -10,8 +10,8 @@
  *
  *     w[L] = g,   w[n] = g + p / (n+1) (I w[n+1] + Y[n+1]),   u' = u + h[0],   g' = w[0]
  *
- * and h' with g and h swapped, where of w[L-1] the first two coefficients differ from g, and Y[L] is
- * made of two of I h. K in the node at the end of a cell is u' + g'[0].
+ * and h' with g and h swapped, where coefficients j of w[n] with n + j > L are those of g, and those
+ * of I h have no part in Y[n + 1]. K in the node at the end of a cell is u' + g'[0].
  *
  * Macros: see polynomial.cuh; and, separated by commas,
  *   RATES    1 / (2 (2j + 1)), j < ORDER, and then 1 / (n + 1), n < L
@@ -24,13 +24,10 @@ __constant__ const REAL rates[] = {RATES};
 __constant__ const REAL moments[] = {MOMENTS};
 
 /* Coefficients that step n changes. */
-AS_FN constexpr int changed(int n) { return n == POWERS - 1 && ORDER > 2 ? 2 : ORDER; }
+AS_FN constexpr int changed(int n) { return POWERS - n < ORDER ? POWERS - n + 1 : ORDER; }
 
 /* Those of I h that Y[n + 1] is made of. */
-AS_FN constexpr int summed(int n)
-{
-    return n == POWERS - 1 ? (ORDER > 2 ? 2 : ORDER) : n + 1 < ORDER ? n + 1 : ORDER;
-}
+AS_FN constexpr int summed(int n) { return n < changed(n) ? n + 1 : changed(n); }
 
 /* g[j-1] - g[j+1] of what stands from number 1 on. */
 AS_FN REAL difference(Numbers<TERMS> &edge, int j)
