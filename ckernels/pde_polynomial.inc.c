@@ -296,35 +296,41 @@ AS_INLINE VEC AS_T(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, co
 
 /* The adjoint of a strip, from its last column to its first: p becomes dF/dp; `adjoint` is that of
  * the A below the strip, and then above; `left` that of the B behind it. `seeds` [column][row] are
- * derivatives with respect to the last corners of cells, or NULL. */
+ * derivatives with respect to the last corners of cells, or NULL. Row r is r columns before the
+ * first one, as in sweep_cells. */
 AS_INLINE void AS_T(sweep_cells_back)(const PDE_JOB *job, VEC *p, i64 count, VEC *restrict left,
                                       VEC *restrict adjoint, const VEC *kept, const VEC *seeds,
-                                      const int rows, const int degree, const int fold)
+                                      i64 rows, const int degree, const int fold)
 {
     const int width = degree + 1;
-    for (i64 t = count - 1; t >= 0; --t) {
-        VEC of_a[AS_TERMS], of_b[AS_TERMS], power[AS_TERMS], scaled[AS_TERMS];
-        AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] = adjoint[t * width + m];
-        for (i64 r = rows - 1; r >= 0; --r) {
-            const VEC *a = kept + (t * rows + r) * 2 * width, *b = a + width;
+    VEC passed[AS_CELL_ROWS * AS_LEFT]; /* adjoints of A from row to row */
+    for (i64 t = count + rows - 2; t >= 0; --t) {
+        const i64 last = as_least(t, rows - 1);
+        for (i64 r = as_most(0, t - count + 1); r <= last; ++r) {
+            VEC of_a[AS_TERMS], of_b[AS_TERMS];
+            const i64 column = t - r, cell = column * rows + r;
+            const VEC *a = kept + 2 * cell * width, *b = a + width;
+            VEC *above = r ? passed + r * width : adjoint + column * width;
+            const VEC *below = r < rows - 1 ? passed + (r + 1) * width : adjoint + column * width;
+            AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] = below[m];
             AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] = left[r * width + m];
             if (seeds) {
-                const VEC seed = seeds[t * rows + r];
+                const VEC seed = seeds[cell];
                 AS_UNROLL for (int m = 0; m < width; ++m) of_a[m] += seed * job->end_a[m];
                 AS_UNROLL for (int m = 0; m < width; ++m) of_b[m] += seed * job->end_b[m];
             }
-            VEC *p_here = p + t * rows + r;
             if (fold && __builtin_constant_p(degree))
-                *p_here = AS_T(slopes_back)(job, *p_here, a, b, of_a, of_b, degree, fold);
+                p[cell] = AS_T(slopes_back)(job, p[cell], a, b, of_a, of_b, degree, fold);
             else if (fold)
-                *p_here = AS_T(slopes_back_of_any)(job, *p_here, a, b, of_a, of_b, degree, fold);
+                p[cell] = AS_T(slopes_back_of_any)(job, p[cell], a, b, of_a, of_b, degree, fold);
             else {
-                AS_T(powers)(job, *p_here, power, scaled, degree);
-                *p_here = AS_T(cell_back)(job, a, b, power, scaled, of_a, of_b, degree);
+                VEC power[AS_TERMS], scaled[AS_TERMS];
+                AS_T(powers)(job, p[cell], power, scaled, degree);
+                p[cell] = AS_T(cell_back)(job, a, b, power, scaled, of_a, of_b, degree);
             }
             AS_UNROLL for (int m = 0; m < width; ++m) left[r * width + m] = of_b[m];
+            AS_UNROLL for (int m = 0; m < width; ++m) above[m] = of_a[m];
         }
-        AS_UNROLL for (int m = 0; m < width; ++m) adjoint[t * width + m] = of_a[m];
     }
 }
 
