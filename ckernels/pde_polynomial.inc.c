@@ -203,9 +203,10 @@ AS_INLINE void AS_T(pass_cell)(const PDE_JOB *job, VEC p, const VEC *a, const VE
  *
  * Row r is r columns behind the first one: cells that are next to each other in time do not wait
  * for each other, and the processor has several under way. */
-AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *job, const VEC *p, i64 count, VEC *restrict left,
-                                 const VEC *above, VEC *below, VEC *kept, const AS_T(seam) * seam,
-                                 i64 rows, const int degree, const int fold)
+AS_INLINE void AS_T(sweep_cells)(const PDE_JOB *restrict job, const VEC *p, i64 count,
+                                 VEC *restrict left, const VEC *above, VEC *below, VEC *kept,
+                                 const AS_T(seam) * seam, i64 rows, const int degree,
+                                 const int fold)
 {
     const int width = degree + 1, unused = fold > 0; /* numbers of B */
     VEC passed[AS_CELL_ROWS * AS_LEFT];              /* A from row to row, the last one at 0 */

@@ -12,7 +12,7 @@
  * and h' those of the right edge, with g and h swapped. Terms of high powers and coefficients are
  * small: for n + j > L coefficient j of w[n] is that of g, and that of I h has no part in Y[n+1].
  * The upper edge starts from u + h[0] and ends in u + h[0] + g'[0], which is the kernel. The right
- * one ends there too (for M > 1, or L = 2): h'[0] - h[0] is g'[0] - g[0], and is computed once.
+ * one ends there too but for rounding (for M > 1, or L = 2), as h'[0] - h[0] is g'[0] - g[0].
  *
  * Layouts are those of pde_polynomial.inc.c: A is u, then g; of B the first number is not used.
  *
@@ -74,21 +74,6 @@ AS_INLINE VEC AS_SLOPES(scaled_step)(const PDE_JOB *job, VEC p, int n, int j, co
     return factor;
 }
 
-/* From w[n+1] of one edge to w[n], in place, of coefficients from `first` on; d are differences of
- * w[n+1], what is added to the first one in the end, and `from` what w starts from. */
-AS_INLINE void AS_SLOPES(step_down)(const PDE_JOB *job, VEC p, const VEC *from, const VEC *d,
-                                    VEC first, VEC *w, const int n, const int degree,
-                                    const int powers)
-{
-    const int count = AS_CHANGED(n, degree, powers);
-    AS_EACH for (int j = 0; j < degree; ++j)
-    {
-        w[j] = from[j];
-        if (j < count)
-            w[j] += AS_SLOPES(scaled_step)(job, p, n, j, degree, powers) * (j ? d[j] : first);
-    }
-}
-
 /* What w starts from: g, of which every other coefficient carries 2 u + d[0], so that the first of
  * their differences does, and no other. */
 AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int degree)
@@ -100,35 +85,40 @@ AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int 
     }
 }
 
+/* g' in w, from g and differences of h. */
+AS_INLINE void AS_SLOPES(opposite_edge)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
+                                        const VEC *of_h, VEC *w, const int degree, const int powers)
+{
+    const VEC carried = twice + of_h[0];
+    VEC from[AS_MOST_FOLDED], d[AS_MOST_FOLDED];
+    AS_SLOPES(carry)(g, carried, from, degree);
+    AS_EACH for (int n = powers - 1; n >= 0; --n)
+    {
+        const int inner = n == powers - 1, count = AS_CHANGED(n, degree, powers);
+        AS_SLOPES(differences_of)(inner ? g : w, d, degree);
+        d[0] = AS_SLOPES(add_moment)(job, d[0], of_h, n + 1, degree, powers);
+        if (inner)
+            d[0] += carried;
+        AS_EACH for (int j = 0; j < degree; ++j)
+        {
+            w[j] = n ? from[j] : g[j];
+            if (j < count)
+                w[j] += AS_SLOPES(scaled_step)(job, p, n, j, degree, powers) * d[j];
+        }
+    }
+}
+
 /* The edges opposite to A and B. */
 AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
                                       VEC *next_a, VEC *next_b, const int degree, const int fold)
 {
-    const int powers = degree + fold;
-    const VEC *g = a + 1, *h = b + 1, twice = a[0] + a[0];
-    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], from_g[AS_MOST_FOLDED], from_h[AS_MOST_FOLDED];
-    VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
-    VEC *w = next_a + 1, *v = next_b + 1;
-    AS_SLOPES(differences_of)(g, of_g, degree);
-    AS_SLOPES(differences_of)(h, of_h, degree);
-    const VEC carried_g = twice + of_h[0], carried_h = twice + of_g[0];
-    AS_SLOPES(carry)(g, carried_g, from_g, degree);
-    AS_SLOPES(carry)(h, carried_h, from_h, degree);
-    VEC first = AS_SLOPES(add_moment)(job, of_g[0], of_h, powers, degree, powers) + carried_g;
-    AS_SLOPES(step_down)(job, p, from_g, of_g, first, w, powers - 1, degree, powers);
-    first = AS_SLOPES(add_moment)(job, of_h[0], of_g, powers, degree, powers) + carried_h;
-    AS_SLOPES(step_down)(job, p, from_h, of_h, first, v, powers - 1, degree, powers);
-    AS_EACH for (int n = powers - 2; n >= 0; --n)
-    {
-        AS_SLOPES(differences_of)(w, d, degree);
-        AS_SLOPES(differences_of)(v, e, degree);
-        first = AS_SLOPES(add_moment)(job, d[0], of_h, n + 1, degree, powers);
-        AS_SLOPES(step_down)(job, p, n ? from_g : g, d, first, w, n, degree, powers);
-        if (n) /* both edges end in the same corner */
-            first = AS_SLOPES(add_moment)(job, e[0], of_g, n + 1, degree, powers);
-        AS_SLOPES(step_down)(job, p, n ? from_h : h, e, first, v, n, degree, powers);
-    }
-    next_a[0] = a[0] + h[0];
+    const VEC twice = a[0] + a[0];
+    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED];
+    AS_SLOPES(differences_of)(a + 1, of_g, degree);
+    AS_SLOPES(differences_of)(b + 1, of_h, degree);
+    next_a[0] = a[0] + b[1];
+    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, of_h, next_a + 1, degree, degree + fold);
+    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, of_g, next_b + 1, degree, degree + fold);
 }
 
 /* 2 Y[n] from 2 u and the differences of h. */
