@@ -282,25 +282,21 @@ FEW = [(1000, 40), (40, 1000), (400, 300), (2, 3000), (3000, 2), (129, 129), (25
 def test_few_long_pairs(lengths: tuple[int, int], dtype: str, rng: np.random.Generator) -> None:
     # Alone a pair is swept by bands of all lanes; among many it is one lane.
     eps = float(np.finfo(dtype).eps)
-    for dimension, order, kernel in (
-        (2, 0, None),
-        (1, 1, arraysig.RBFKernel(1.0)),
-        (5, (2, 0), None),
-        (3, (0, 3), arraysig.Matern32Kernel(1.0)),
-        (1, (4, 0), arraysig.PolynomialKernel(2, 1.0, 0.3)),
+    for dimension, dyadic_order, cells, kernel in (
+        (2, 0, (3, 2), None),
+        (1, 1, (4, 1), arraysig.RBFKernel(1.0)),
+        (5, (2, 0), (6, 0), None),
+        (3, (0, 3), (5, 1), arraysig.Matern32Kernel(1.0)),
+        (1, (4, 0), (5, 0), arraysig.PolynomialKernel(2, 1.0, 0.3)),
     ):
         x, y = (walks(rng, 40, length, dimension).astype(dtype) for length in lengths)
-        many = arraysig.sig_kernel(x, y, order, static_kernel=kernel)
-        for count, n_jobs in ((1, 1), (1, 2), (3, 2)):
-            few = arraysig.sig_kernel(
-                x[:count], y[:count], order=3, fold=2, static_kernel=kernel, n_jobs=n_jobs
-            )
-            all_ = arraysig.sig_kernel(x, y, order=3, fold=2, static_kernel=kernel)
-            np.testing.assert_allclose(few, all_[:count], rtol=0, atol=2000 * eps)
-            few = arraysig.sig_kernel(
-                x[:count], y[:count], order, static_kernel=kernel, n_jobs=n_jobs
-            )
-            np.testing.assert_allclose(few, many[:count], rtol=0, atol=2000 * eps)
+        order, fold = cells
+        for scheme in ({"dyadic_order": dyadic_order}, {"order": order, "fold": fold}):
+            options: Any = {**scheme, "static_kernel": kernel}
+            many = arraysig.sig_kernel(x, y, **options)
+            for count, n_jobs in ((1, 1), (1, 2), (3, 2)):
+                few = arraysig.sig_kernel(x[:count], y[:count], n_jobs=n_jobs, **options)
+                np.testing.assert_allclose(few, many[:count], rtol=0, atol=2000 * eps)
 
 
 def test_nan_stays_in_its_pair_where_pairs_are_few(rng: np.random.Generator) -> None:

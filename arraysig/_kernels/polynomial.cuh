@@ -13,7 +13,7 @@
  *
  * Macros: see goursat.cuh, with ROW_ORDER = 0 and COLUMNS = ORDER + 1; and
  *   ORDER, FOLD
- *   FACTORIALS    u^n / n! for n = 0 ... 2 ORDER + FOLD, separated by commas
+ *   FACTORIALS    u^n / n! for n = 0 ... 2 ORDER, separated by commas
  *   UNIT          u. Numbers are A[m] / u^m and p / u^2, in which everything above holds with
  *                 u^n / n! for 1 / n!; 1 unless float had too few exponents
  *   RATES, MOMENTS  of slopes.cuh, without FOLD nothing
@@ -22,12 +22,12 @@
 #include "goursat.cuh"
 #include "numbers.cuh"
 
-constexpr int TERMS = ORDER + 1, ALL = TERMS + FOLD;
+constexpr int TERMS = ORDER + 1;
 
 /* Numbers of a lane in memory: where they begin. */
-constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + ALL;
-constexpr int AT_POWERS = AT_Y + ALL, AT_U = AT_POWERS + ALL, AT_V = AT_U + ALL;
-constexpr int AT_KEEP = AT_V + ALL;
+constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + TERMS;
+constexpr int AT_POWERS = AT_Y + TERMS, AT_U = AT_POWERS + TERMS, AT_V = AT_U + TERMS;
+constexpr int AT_KEEP = AT_V + TERMS;
 
 __constant__ const REAL factorials[] = {FACTORIALS};
 
@@ -74,13 +74,13 @@ AS_FN void start(Front &f)
 /* From the edges at the start of a cell to those at its end. */
 AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
 {
-    Numbers<ALL> x, y, powers;
+    Numbers<TERMS> x, y, powers;
     x.place(room, AT_X);
     y.place(room, AT_Y);
     powers.place(room, AT_POWERS);
     REAL power = 1;
     OUTER_LOOP
-    for (int m = 0; m < ALL; m++) {
+    for (int m = 0; m < TERMS; m++) {
         REAL of_a = 0, of_b = 0;
         INNER_LOOP
         for (int k = ORDER; k >= 0; k--) {

@@ -59,7 +59,7 @@ AS_FN void restore(Front &f, const REAL *from)
 /* What a lane knows of the adjoint: U on top of its first row, in the last step, V on the left of
  * its rows, and dF/dp behind the last step but for the linear kernel. */
 struct Back {
-    Numbers<ALL> u, v[ROWS];
+    Numbers<TERMS> u, v[ROWS];
     REAL before[ROWS];
 };
 
@@ -93,16 +93,16 @@ AS_FN void start(Back &back, REAL weight, i64 end)
 #include "slopes_vjp.cuh"
 #else
 /* From U and V at the end of a cell to those at its start, where the edges are a and b; dF/dp. */
-AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL *b, REAL p,
+AS_FN REAL back_cell(Numbers<TERMS> &u, Numbers<TERMS> &v, const REAL *a, const REAL *b, REAL p,
                      REAL *room)
 {
-    Numbers<ALL> x, y, powers; /* U[m] p^m, V[m] p^m, p^m / m! */
+    Numbers<TERMS> x, y, powers; /* U[m] p^m, V[m] p^m, p^m / m! */
     x.place(room, AT_X);
     y.place(room, AT_Y);
     powers.place(room, AT_POWERS);
     REAL power = 1, slope = 0, sum = 0; /* p^m, p^(m-1) */
     OUTER_LOOP
-    for (int m = 0; m < ALL; m++) {
+    for (int m = 0; m < TERMS; m++) {
         if (m) {
             REAL of_a = 0, of_b = 0;
             INNER_LOOP
@@ -122,7 +122,7 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
     for (int k = 0; k < TERMS; k++) {
         REAL of_u = 0, of_v = 0;
         INNER_LOOP
-        for (int m = ALL - 1; m >= k; m--) {
+        for (int m = TERMS - 1; m >= k; m--) {
             of_u += u[m] * powers[m - k];
             of_v += v[m] * powers[m - k];
         }
@@ -131,7 +131,7 @@ AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL
         if (k < 1)
             of_u = of_v = 0;
         INNER_LOOP
-        for (int m = ALL - 1; m >= 0; m--) {
+        for (int m = TERMS - 1; m >= 0; m--) {
             of_u += y[m] * factorials[m + k];
             of_v += x[m] * factorials[m + k];
         }

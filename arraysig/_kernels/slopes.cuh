@@ -29,6 +29,9 @@ AS_FN constexpr int changed(int n) { return POWERS - n < ORDER ? POWERS - n + 1 
 /* Those of I h that Y[n + 1] is made of. */
 AS_FN constexpr int summed(int n) { return n < changed(n) ? n + 1 : changed(n); }
 
+/* Turns of a loop over the first `count` coefficients: the compiler unrolls to a constant only. */
+AS_FN constexpr int turns(int count) { return IN_REGISTERS ? ORDER : count; }
+
 /* g[j-1] - g[j+1] of what stands from number 1 on. */
 AS_FN REAL difference(Numbers<TERMS> &edge, int j)
 {
@@ -41,15 +44,16 @@ AS_FN REAL twice_moment(REAL twice, Numbers<TERMS> &edge, int n)
 {
     REAL sum = twice;
     INNER_LOOP
-    for (int j = 0; j < summed(n); j++)
-        sum += moments[n * ORDER + j] * difference(edge, j);
+    for (int j = 0; j < turns(summed(n)); j++)
+        if (j < summed(n))
+            sum += moments[n * ORDER + j] * difference(edge, j);
     return sum;
 }
 
 /* From the edges at the start of a cell to those at its end. */
 AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
 {
-    Numbers<ALL> x, y; /* w of both edges */
+    Numbers<TERMS> x, y; /* w of both edges */
     x.place(room, AT_X);
     y.place(room, AT_Y);
     const REAL twice = a[0] + a[0];
@@ -64,7 +68,9 @@ AS_FN void pass_cell(Numbers<TERMS> &a, Numbers<TERMS> &b, REAL p, REAL *room)
         REAL before_x = x[0], before_y = y[0];
         const REAL factor = p * rates[ORDER + n];
         INNER_LOOP
-        for (int j = 0; j < changed(n); j++) {
+        for (int j = 0; j < turns(changed(n)); j++) {
+            if (j >= changed(n))
+                continue;
             const REAL rate = factor * rates[j];
             const REAL here_x = x[j], here_y = y[j];
             of_x += before_x - (j + 1 < ORDER ? x[j + 1] : REAL(0));

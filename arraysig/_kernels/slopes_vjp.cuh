@@ -9,8 +9,8 @@ AS_FN REAL kept_difference(const REAL *edge, int j)
 
 /* dF/dp of the edge opposite to `edge`, where `other` is the other one and from number 1 on `of_out`
  * the derivative of F in its slopes. x and y are room. */
-AS_FN REAL slope_in_p(const REAL *edge, const REAL *other, REAL twice, REAL p, Numbers<ALL> &of_out,
-                      Numbers<ALL> &x, Numbers<ALL> &y)
+AS_FN REAL slope_in_p(const REAL *edge, const REAL *other, REAL twice, REAL p, Numbers<TERMS> &of_out,
+                      Numbers<TERMS> &x, Numbers<TERMS> &y)
 {
     INNER_LOOP
     for (int j = 0; j < ORDER; j++) {
@@ -21,10 +21,13 @@ AS_FN REAL slope_in_p(const REAL *edge, const REAL *other, REAL twice, REAL p, N
     for (int n = POWERS - 1; n >= 0; n--) {
         REAL of_x = twice, of_y = 0, before_x = x[0], before_y = y[0];
         INNER_LOOP
-        for (int j = 0; j < summed(n); j++)
-            of_x += moments[n * ORDER + j] * kept_difference(other, j);
+        for (int j = 0; j < turns(summed(n)); j++)
+            if (j < summed(n))
+                of_x += moments[n * ORDER + j] * kept_difference(other, j);
         INNER_LOOP
-        for (int j = 0; j < changed(n); j++) {
+        for (int j = 0; j < turns(changed(n)); j++) {
+            if (j >= changed(n))
+                continue;
             const REAL rate = rates[ORDER + n] * rates[j], here_x = x[j], here_y = y[j];
             of_x += before_x - (j + 1 < ORDER ? x[j + 1] : REAL(0));
             of_y += before_y - (j + 1 < ORDER ? y[j + 1] : REAL(0));
@@ -44,7 +47,7 @@ AS_FN REAL slope_in_p(const REAL *edge, const REAL *other, REAL twice, REAL p, N
 
 /* From `of_out`, which is lost, to dF/dg of that edge in x, and in y that of the differences of the
  * other one, by way of Y. Returns that of u. */
-AS_FN REAL edge_back(REAL p, Numbers<ALL> &of_out, Numbers<ALL> &x, Numbers<ALL> &y)
+AS_FN REAL edge_back(REAL p, Numbers<TERMS> &of_out, Numbers<TERMS> &x, Numbers<TERMS> &y)
 {
     REAL of_value = 0;
     INNER_LOOP
@@ -56,8 +59,9 @@ AS_FN REAL edge_back(REAL p, Numbers<ALL> &of_out, Numbers<ALL> &x, Numbers<ALL>
         REAL before = 0, here = factor * rates[0] * of_out[1];
         of_value += 2 * here;
         INNER_LOOP
-        for (int j = 0; j < summed(n); j++)
-            y[j] += moments[n * ORDER + j] * here;
+        for (int j = 0; j < turns(summed(n)); j++)
+            if (j < summed(n))
+                y[j] += moments[n * ORDER + j] * here;
         INNER_LOOP
         for (int j = 0; j < ORDER; j++) {
             REAL next = 0;
@@ -76,7 +80,7 @@ AS_FN REAL edge_back(REAL p, Numbers<ALL> &of_out, Numbers<ALL> &x, Numbers<ALL>
 }
 
 /* Number j of the adjoint of differences. */
-AS_FN REAL difference_back(Numbers<ALL> &of, int j)
+AS_FN REAL difference_back(Numbers<TERMS> &of, int j)
 {
     const REAL next = j + 1 < ORDER ? of[j + 1 < ORDER ? j + 1 : 0] : REAL(0);
     return next + (j ? -of[j ? j - 1 : 0] : of[0]);
@@ -84,10 +88,10 @@ AS_FN REAL difference_back(Numbers<ALL> &of, int j)
 
 /* From U and V at the end of a cell to those at its start, where the edges are a and b; dF/dp. V[0]
  * stays what it is. */
-AS_FN REAL back_cell(Numbers<ALL> &u, Numbers<ALL> &v, const REAL *a, const REAL *b, REAL p,
+AS_FN REAL back_cell(Numbers<TERMS> &u, Numbers<TERMS> &v, const REAL *a, const REAL *b, REAL p,
                      REAL *room)
 {
-    Numbers<ALL> x, y, z;
+    Numbers<TERMS> x, y, z;
     x.place(room, AT_X);
     y.place(room, AT_Y);
     z.place(room, AT_POWERS);

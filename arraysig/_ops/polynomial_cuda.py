@@ -56,7 +56,7 @@ def _literals(numbers: list[Fraction], least: float) -> str:
 @functools.cache
 def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
     """Of polynomial.cuh, but for IN_REGISTERS."""
-    factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + fold + 1)]
+    factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + 1)]
     powers = order + fold if fold else 0
     rates = [Fraction(1, 2 * (2 * j + 1)) for j in range(order)]
     rates += [Fraction(1, n + 1) for n in range(powers)]
@@ -96,15 +96,15 @@ def _launch(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) ->
         fill(gpu, outs[0], 1.0)
         return
     size = gpu.itemsize
-    terms, numbers = order + 1, order + 1 + fold
+    terms = order + 1
     in_registers, both = (order <= most for most in _FORWARD[size, fold > 0])
-    held = (128 if numbers * size <= 112 else 32) // size
+    held = (128 if (terms + fold) * size <= 112 else 32) // size
     strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8)
     strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
     entries = strip.steps + strip.points - strip.coarse
     shared = size * (entries * strip.points * 32 + 2 * strip.steps * terms)
     row = strip.width if strip.strips > 1 else 0
-    lanes = 0 if in_registers else 32 * (2 * terms + 3 * numbers)
+    lanes = 0 if in_registers else 32 * 5 * terms
 
     most = pairs_of_a_launch(call.pairs, (row + lanes) * size)
     warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
@@ -143,14 +143,14 @@ def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int
             fill(gpu, out, 0.0)
         return
     size = gpu.itemsize
-    terms, numbers = order + 1, order + 1 + fold
+    terms = order + 1
     in_registers, both = (order <= most for most in _GRADIENT[size, fold > 0])
-    in_registers = in_registers and numbers * size <= 80  # the rest would spill
+    in_registers = in_registers and (terms + fold) * size <= 80  # the rest would spill
     step = 32 * 2 * terms * (1 + both)  # numbers that a warp keeps of it
     steps = 4
     while steps < 16 and 2 * steps * step * size <= _KEPT:
         steps *= 2
-    held = (128 if numbers * size <= 56 - 8 * call.grid else 32) // size
+    held = (128 if (terms + fold) * size <= 56 - 8 * call.grid else 32) // size
     strip = call.strip(1 + both, 1 + both, steps, held, 4)
     strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
     entries = strip.steps + strip.points - strip.coarse
@@ -162,7 +162,7 @@ def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int
     gradients = call.gradients(strip)
     row = strip.strips * strip.width
     front = strip.phases * (strip.rows + 1) * terms * 32
-    lanes = 0 if in_registers else 32 * (2 * terms + 5 * numbers) + kept
+    lanes = 0 if in_registers else 32 * 7 * terms + kept
     alike = sum(gradients) + row
     most = pairs_of_a_launch(call.pairs, size * (alike + front + lanes))
     warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
