@@ -10,8 +10,8 @@
  *
  *     w[L] = g,   w[n] = g + p / (n+1) (I w[n+1] + Y[n+1]),   u' = u + h[0],   g' = w[0]
  *
- * and h' with g and h swapped, where coefficients j of w[n] with n + j > L are those of g, and those
- * of I h have no part in Y[n + 1]. K in the node at the end of a cell is u' + g'[0].
+ * and h' with g and h swapped, where coefficients j of w[n] with n + j > L are those of g, and
+ * those of I h have no part in Y[n + 1]. K in the node at the end of a cell is u' + g'[0].
  *
  * Macros: see polynomial.cuh; and, separated by commas,
  *   RATES    1 / (2 (2j + 1)), j < ORDER, and then 1 / (n + 1), n < L
