@@ -16,8 +16,10 @@ from setuptools.command.build_ext import build_ext
 HERE = pathlib.Path(__file__).parent
 SHARED = HERE.parent / "arraysig" / "_kernels"
 
-#: Flags per instruction set; "base" is what every processor of the architecture has.
+#: Flags per instruction set; "base" is what every processor of the architecture has: of x86, only
+#: those of before 2013 have nothing better, and -O1 saves a quarter of the time of compiling.
 X86 = {
+    "base": ["-O1"],
     "avx2": ["-mavx2", "-mfma"],
     "avx512": [
         "-mavx512f",
@@ -36,7 +38,7 @@ CFLAGS = ["-O3", "-g0", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "
 def instruction_sets() -> dict[str, list[str]]:
     """Name and flags of every instruction set that is compiled on this architecture."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return {"base": [], **(X86 if x86 else {})}
+    return X86 if x86 else {"base": []}
 
 
 def cdef() -> str:
@@ -101,7 +103,7 @@ class BuildExt(build_ext):
             )
             return objects
 
-        units = [(isa, bits) for isa in isas for bits in ("64", "32")]
+        units = [(isa, bits) for isa in reversed(isas) for bits in ("64", "32")]  # longest first
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for objects in pool.map(compile_for, *zip(*units, strict=True)):
                 ext.extra_objects += objects

@@ -152,14 +152,13 @@ AS_INLINE VEC AS_T(log2_lanes)(VEC x)
 /* sqrt(x), x >= 0: the compiler makes one instruction of the loop. */
 AS_INLINE VEC AS_T(sqrt_lanes)(VEC x)
 {
-    VEC root;
     for (int l = 0; l < AS_LANES; ++l)
 #ifdef AS_DOUBLE
-        root[l] = __builtin_sqrt(x[l]);
+        x[l] = __builtin_sqrt(x[l]);
 #else
-        root[l] = __builtin_sqrtf(x[l]);
+        x[l] = __builtin_sqrtf(x[l]);
 #endif
-    return root;
+    return x;
 }
 
 /* x^exponent for x > 0, and 0 for x <= 0. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -313,6 +314,16 @@ def signature_kernel(
     return k if grid else k[-1, -1]
 
 
+@functools.cache
+def integrals(order: int, powers: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Integration of coefficients as a matrix I; (n + 1)! times row 0 of I^n for n < powers."""
+    integral = np.zeros((order, order))
+    for j, basis in enumerate(np.eye(order)):
+        integral[:, j] = np.polynomial.legendre.legint(basis, lbnd=-1)[:order] / 2
+    rows = [np.linalg.matrix_power(integral, n)[0] for n in range(powers)]
+    return integral, [math.factorial(n + 1) * row for n, row in enumerate(rows)]
+
+
 def opposite_slopes(value: Any, slopes: Any, others: Any, p: Any, order: int, fold: int) -> Any:
     """Slopes of the edge of a cell that is opposite to the one of `slopes`.
 
@@ -321,16 +332,12 @@ def opposite_slopes(value: Any, slopes: Any, others: Any, p: Any, order: int, fo
     begin. What integration brings of degree `order` is dropped, and terms p^n times coefficient j
     with n + j above order + fold + 1.
     """
-    integral = np.zeros((order, order))
-    basis = np.eye(order)
-    for j in range(order):
-        integral[:, j] = np.polynomial.legendre.legint(basis[j], lbnd=-1)[:order] / 2
+    integral, moments = integrals(order, order + fold)
     powers, current = order + fold, slopes
     for n in reversed(range(powers)):
         used = np.arange(order) <= powers - n
-        moments = math.factorial(n + 1) * np.linalg.matrix_power(integral, n)[0]
         step = integral @ current
-        step[0] += value + (moments * used) @ (integral @ others)
+        step[0] += value + (moments[n] * used) @ (integral @ others)
         current = slopes + p / (n + 1) * step * used
     return current
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import os
 import pathlib
 import subprocess
 import sys
@@ -111,16 +113,17 @@ def test_shared_headers_hold_leaf_mathematics_only() -> None:
             assert forbidden not in text, f"{path.name} contains {forbidden}"
 
 
-def test_import_is_light() -> None:
+def test_import_is_light(tmp_path: pathlib.Path) -> None:
     code = (
-        "import sys, numpy, time; t = time.perf_counter(); import arraysig; "
-        "t = time.perf_counter() - t; "
-        "print(t, *[m for m in ('torch', 'cupy', 'arraysig._ckernels') if m in sys.modules])"
+        "import sys, time; start = time.perf_counter(); import numpy; "
+        "middle = time.perf_counter(); import arraysig; end = time.perf_counter(); "
+        "print((end - middle) / (middle - start), "
+        "*[m for m in ('torch', 'cupy', 'arraysig._ckernels') if m in sys.modules])"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    loaded = runs[0].stdout.split()[1:]
-    assert loaded == []
-    assert min(float(run.stdout.split()[0]) for run in runs) < 0.2
+    # As where bytecode is kept, which environments may forbid; the first run writes it.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
+    runs = [run([sys.executable, "-c", code], env=environment).stdout.split() for _ in range(4)]
+    assert runs[0][1:] == []
+    assert min(float(ratio) for ratio, *_ in runs) < 1.3  # of the time that NumPy takes

@@ -44,13 +44,19 @@ def test_equals_the_definition(
 
 
 @each_case
-@pytest.mark.parametrize("batch", [(), (3,), (2, 0), (2, 3), (0,), (1, 1, 1)], ids=str)
-def test_leading_axes_are_batch(
-    case: Case, xp: Backend, batch: tuple[int, ...], rng: np.random.Generator
-) -> None:
-    arrays = case.sample(rng, batch, length=4)
-    result = xp.numpy(case.call(*[xp.array(a) for a in arrays]))
-    assert_close(result, case.reference(*arrays), case, "float64")
+def test_leading_axes_are_batch(case: Case, xp: Backend, rng: np.random.Generator) -> None:
+    arrays = case.sample(rng, (2, 3), length=4)
+    expected = case.reference(*arrays)
+    for pick in (
+        np.s_[:, :],
+        np.s_[0],
+        np.s_[0, 0],
+        np.s_[:, :0],
+        np.s_[0, :0],
+        np.s_[1:, None, 2:],
+    ):
+        result = xp.numpy(case.call(*[xp.array(a[pick]) for a in arrays]))
+        assert_close(result, expected[pick], case, "float64")
 
 
 @each_case
@@ -119,7 +125,7 @@ def test_gradient_is_the_adjoint(case: Case, xp: Backend, rng: np.random.Generat
 
 @each_case
 def test_nan_stays_in_its_path(case: Case, xp: Backend, rng: np.random.Generator) -> None:
-    arrays = case.sample(rng, (20,), length=5)
+    arrays = case.sample(rng, (11,), length=4)  # the lanes of a vector, and more
     expected = case.reference(*arrays)
     for bad in (np.nan, np.inf):
         spoilt = [a.copy() for a in arrays]
@@ -128,7 +134,7 @@ def test_nan_stays_in_its_path(case: Case, xp: Backend, rng: np.random.Generator
         with np.errstate(all="ignore"):
             result = xp.numpy(case.call(*[xp.array(a) for a in spoilt]))
             wrong = case.reference(*[a[7:8] for a in spoilt])[0]
-        others = np.delete(np.arange(20), 7)
+        others = np.delete(np.arange(11), 7)
         assert_close(result[others], expected[others], case, "float64")
         assert np.isfinite(result[7]).all() == np.isfinite(wrong).all()
 

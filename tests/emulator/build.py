@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,38 +84,49 @@ def _newlines(text: str) -> str:
 def build(code: str, flavor: str) -> Path:
     """The shared object with the kernels of `code`, compiled unless some process did before."""
     text = '#include "cuda_emu.h"\n#line 1 "macros"\n' + host_code(code)
-    options = FLAVORS[flavor]
-    object_ = _key("kernel", text, _read("cuda_emu.h"), _runtime(flavor).name, *options.kernel)
-    path = cache() / f"{object_}.so"
+    runtime, options = _runtime(flavor), _kernel_options(flavor)
+
+    def make(shared: Path) -> None:
+        source, object_ = shared.with_name("kernel.cpp"), shared.with_name("kernel.o")
+        source.write_text(text, encoding="utf-8")
+        _compile(["-I", str(_header(flavor).parent), *options, str(source)], object_)
+        link = ["-shared", *FLAVORS[flavor].link, str(object_), str(runtime)]
+        _gxx([*link, "-o", str(shared)])
+
+    key = _key("kernel", text, _read("cuda_emu.h"), runtime.name, *options)
+    return _made(cache() / f"{key}.so", make)
+
+
+def _made(path: Path, make: Callable[[Path], None]) -> Path:
+    """`path`, which `make` writes unless some process did before."""
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            source, kernel, shared = (Path(folder) / f"kernel.{x}" for x in ("cpp", "o", "so"))
-            source.write_text(text, encoding="utf-8")
-            # -w: the warnings that matter for these sources are NVRTC's
-            _compile(["-w", *options.kernel, "-I", str(_HERE), str(source)], kernel)
-            link = [
-                "-shared",
-                *options.link,
-                str(kernel),
-                str(_runtime(flavor)),
-                "-o",
-                str(shared),
-            ]
-            _gxx(link)
-            shared.replace(path)
+            new = Path(folder) / path.name
+            make(new)
+            path.parent.mkdir(exist_ok=True)
+            new.replace(path)
     return path
+
+
+def _kernel_options(flavor: str) -> list[str]:
+    # -w: the warnings that matter for these sources are NVRTC's
+    return ["-w", *FLAVORS[flavor].kernel, "-I", str(_HERE)]
+
+
+@functools.cache
+def _header(flavor: str) -> Path:
+    """cuda_emu.h, which takes as long to compile as most kernels, precompiled."""
+    options = _kernel_options(flavor)
+    command = ["-x", "c++-header", *options, str(_HERE / "cuda_emu.h")]
+    folder = cache() / _key("header", _read("cuda_emu.h"), *options)
+    return _made(folder / "cuda_emu.h.gch", functools.partial(_compile, command))
 
 
 @functools.cache
 def _runtime(flavor: str) -> Path:
-    options = ("-Wall", "-Wextra", "-Werror", *FLAVORS[flavor].runtime)
-    path = cache() / (_key("runtime", _read("runtime.cpp"), *options) + ".o")
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            object_ = Path(folder) / "runtime.o"
-            _compile([*options, str(_HERE / "runtime.cpp")], object_)
-            object_.replace(path)
-    return path
+    command = ["-Wall", "-Wextra", "-Werror", *FLAVORS[flavor].runtime, str(_HERE / "runtime.cpp")]
+    key = _key("runtime", _read("runtime.cpp"), *command)
+    return _made(cache() / f"{key}.o", functools.partial(_compile, command))
 
 
 @functools.cache
