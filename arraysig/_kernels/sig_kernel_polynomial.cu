@@ -65,18 +65,14 @@ extern "C" __global__ void __launch_bounds__(256, 1)
             __syncthreads();
         }
         if (!GRID && strip < pair.strips && 0 <= end && end < ROWS) {
-            REAL sum = 0;
-            INNER_LOOP
-            for (int k = ORDER; k >= 0; k--) {
-                REAL b = 0;
+            REAL last = 0;
 #pragma unroll
-                for (int r = 0; r < ROWS; r++)
-                    b = r == end ? front.b[r][k] : b;
-                sum += FOLD ? front.a[k] * end_of_a(k) : front.a[k] * end_of_a(k) + b * end_of_b(k);
-            }
-            out[number] = sum;
+            for (int r = 0; r < ROWS; r++)
+                if (r == end)
+                    last = node_of(front.a, front.b[r]);
+            out[number] = last;
             if (symmetric)
-                out[(group * count1 + j) * count2 + i - group * count1] = sum;
+                out[(group * count1 + j) * count2 + i - group * count1] = last;
         }
     }
 }

@@ -7,8 +7,8 @@ AS_FN REAL kept_difference(const REAL *edge, int j)
     return edge[(j ? j : 1) * 32] - next;
 }
 
-/* dF/dp of the edge opposite to `edge`, where `other` is the other one and from number 1 on `of_out`
- * the derivative of F in its slopes. x and y are room. */
+/* dF/dp of the edge opposite to `edge`, where `other` is the other one and `of_out` from number 1
+ * on the derivative of F in its slopes. x and y are room. */
 AS_FN REAL slope_in_p(const REAL *edge, const REAL *other, REAL twice, REAL p,
                       Numbers<TERMS> &of_out, Numbers<TERMS> &x, Numbers<TERMS> &y)
 {
