@@ -506,6 +506,7 @@ def test_no_gpu_is_a_clear_error(
         (["--library", "numpy", "--device", "cuda"], "--device cuda has no numpy arrays"),
         (["--device", "cuda", "--memory"], "--memory is for --device cpu"),
         (["--device", "cuda", "--isa", "avx2"], "--isa is for --device cpu"),
+        (["--peer", "iisignature", "--threads", "2"], "iisignature has one thread: --threads 2"),
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
@@ -534,6 +535,8 @@ def test_only_complete_runs_are_written_by_default(
     assert cli.options(arguments).out == out
     assert cli.options(arguments).library == "numpy"
     assert cli.options([*arguments, "--device", "cuda"]).library == "cupy"
+    assert cli.options(arguments).threads == 2
+    assert cli.options([*arguments, "--peer", "iisignature"]).threads == 1
 
 
 def test_isa_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:

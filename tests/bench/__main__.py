@@ -15,7 +15,7 @@ from typing import Any
 from . import accuracy, equal, harness, latency, machine, memory, peaks, report
 from .devices import LIBRARIES, Cuda, NoGpuError, find
 from .formulas import DEFINITIONS
-from .peers import PEERS, find_peer
+from .peers import PEERS, SINGLE, find_peer
 from .rows import BY_NAME, DTYPES, LATENCIES, ROWS, TOPICS, Row
 from .timing import LEAST_REPEAT
 
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--ops", type=_names(tuple(BY_NAME)), metavar="A,B", help="default: those of the topic"
     )
     p.add_argument("--dtypes", type=_names(DTYPES), default=DTYPES, metavar="A,B")
-    p.add_argument("--threads", type=_integer(1), default=harness.BAR_THREADS, help="n_jobs")
+    p.add_argument("--threads", type=_integer(1), help="n_jobs (2; 1 if the peer has no more)")
     p.add_argument("--repeat", type=_integer(LEAST_REPEAT), default=LEAST_REPEAT)
     p.add_argument("--isa", help="instruction set to force: sets ARRAYSIG_ISA and starts again")
     p.add_argument("--quick", action="store_true", help="reduced grid; no bars")
@@ -89,6 +89,10 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
         for name in ("isa", "memory", "accuracy"):
             if getattr(chosen, name):
                 p.error(f"--{name} is for --device cpu")
+    most = 1 if chosen.peer in SINGLE else harness.BAR_THREADS
+    chosen.threads = chosen.threads or most
+    if chosen.peer in SINGLE and chosen.threads > 1:
+        p.error(f"{chosen.peer} has one thread: --threads {chosen.threads}")
     chosen.ops = chosen.ops or TOPICS[chosen.topic]
     complete = not chosen.quick and set(chosen.ops) == set(TOPICS[chosen.topic])
     if chosen.out is None and complete and set(chosen.dtypes) == set(DTYPES):

@@ -28,6 +28,8 @@ def _one_thread(n_jobs: int) -> Any:
     return importlib.import_module("iisignature")
 
 
+#: Those that have one thread.
+SINGLE = {"iisignature"}
 #: Distribution, and what stands for its module where names differ.
 PEERS: dict[str, Any] = {"pysiglib": None, "iisignature": Iisignature}
 
