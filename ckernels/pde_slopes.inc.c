@@ -85,20 +85,25 @@ AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int 
     }
 }
 
-/* g' in w, from g and differences of h. */
+/* g' in w, from g and differences of h. With `kept` what steps multiply by their factors, [n][j],
+ * is left there, and w is of no use. */
 AS_INLINE void AS_SLOPES(opposite_edge)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
-                                        const VEC *of_h, VEC *w, const int degree, const int powers)
+                                        const VEC *of_h, VEC *w, VEC *kept, const int degree,
+                                        const int powers)
 {
     const VEC carried = twice + of_h[0];
-    VEC from[AS_MOST_FOLDED], d[AS_MOST_FOLDED];
+    VEC from[AS_MOST_FOLDED], changes[AS_MOST_FOLDED];
     AS_SLOPES(carry)(g, carried, from, degree);
     AS_EACH for (int n = powers - 1; n >= 0; --n)
     {
         const int inner = n == powers - 1, count = AS_CHANGED(n, degree, powers);
+        VEC *d = kept ? kept + n * degree : changes;
         AS_SLOPES(differences_of)(inner ? g : w, d, degree);
         d[0] = AS_SLOPES(add_moment)(job, d[0], of_h, n + 1, degree, powers);
         if (inner)
             d[0] += carried;
+        if (kept && !n)
+            continue;
         AS_EACH for (int j = 0; j < degree; ++j)
         {
             w[j] = n ? from[j] : g[j];
@@ -117,15 +122,8 @@ AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, c
     AS_SLOPES(differences_of)(a + 1, of_g, degree);
     AS_SLOPES(differences_of)(b + 1, of_h, degree);
     next_a[0] = a[0] + b[1];
-    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, of_h, next_a + 1, degree, degree + fold);
-    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, of_g, next_b + 1, degree, degree + fold);
-}
-
-/* 2 Y[n] from 2 u and the differences of h. */
-AS_INLINE VEC AS_SLOPES(twice_moment)(const PDE_JOB *job, VEC twice, const VEC *d, const int n,
-                                      const int degree, const int powers)
-{
-    return AS_SLOPES(add_moment)(job, twice + d[0], d, n, degree, powers);
+    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, of_h, next_a + 1, NULL, degree, degree + fold);
+    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, of_g, next_b + 1, NULL, degree, degree + fold);
 }
 
 /* Adds to `of_g` the adjoint of differences_of, whose results have the adjoint `of_d`. */
@@ -139,57 +137,30 @@ AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const
     }
 }
 
-/* dF/dp of one edge: `of_out` is the derivative of F with respect to g', `of_g` and `of_h` are
- * differences of slopes, and `twice` is 2 u. */
-AS_INLINE VEC AS_SLOPES(slope_in_p)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
-                                    const VEC *of_g, const VEC *of_h, const VEC *of_out,
-                                    const int degree, const int fold)
+/* The adjoint of one edge: `of_out`, which is lost, is that of g', and `d` what opposite_edge
+ * keeps. of_g gets that of g, of_e that of the differences of h, by way of Y, and that of u is
+ * added to `of_value`. Returns dF/dp. */
+AS_INLINE VEC AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, const VEC *d, VEC *of_out, VEC *of_g,
+                                   VEC *of_e, VEC *of_value, const int degree, const int powers)
 {
-    const int powers = degree + fold;
-    VEC w[AS_MOST_FOLDED], slope[AS_MOST_FOLDED], d[AS_MOST_FOLDED], e[AS_MOST_FOLDED];
-    AS_EACH for (int j = 0; j < degree; ++j)
-    {
-        d[j] = of_g[j];
-        slope[j] = e[j] = (VEC){0}; /* of w in p, and its differences */
-    }
-    AS_EACH for (int n = powers - 1; n >= 0; --n)
-    {
-        const int inner = n == powers - 1, count = AS_CHANGED(n, degree, powers);
-        d[0] += AS_SLOPES(twice_moment)(job, twice, of_h, n + 1, degree, powers);
-        AS_EACH for (int j = 0; j < degree; ++j)
-        {
-            const VEC part = d[j] * job->step[n][j];
-            w[j] = j < count ? g[j] + part * p : g[j];
-            if (j < count)
-                slope[j] = inner ? part : part + e[j] * (p * job->step[n][j]);
-        }
-        if (!n)
-            continue;
-        AS_SLOPES(differences_of)(w, d, degree);
-        AS_SLOPES(differences_of)(slope, e, degree);
-    }
-    VEC sum = of_out[0] * slope[0];
-    AS_EACH for (int j = 1; j < degree; ++j) sum += of_out[j] * slope[j];
-    return sum;
-}
-
-/* The adjoint of one edge: `of_out`, which is lost, is that of g', of_g gets that of g, of_e that
- * of the differences of h, by way of Y, and that of u is added to `of_value`. */
-AS_INLINE void AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, VEC *of_out, VEC *of_g, VEC *of_e,
-                                    VEC *of_value, const int degree, const int fold)
-{
-    const int powers = degree + fold;
-    VEC sum = {0}, of_d[AS_MOST_FOLDED];
+    VEC sum = {0}, of_p = {0}, of_d[AS_MOST_FOLDED];
     AS_EACH for (int j = 0; j < degree; ++j) of_g[j] = of_e[j] = (VEC){0};
     AS_EACH for (int n = 0; n < powers; ++n)
     {
         const int count = AS_CHANGED(n, degree, powers);
         const int moments = AS_SUMMED(n + 1, degree, powers);
+        VEC of_p_here = {0}; /* a sum of its own for each power: no long chain of additions */
         AS_EACH for (int j = 0; j < degree; ++j)
         {
             of_g[j] = n ? of_g[j] + of_out[j] : of_out[j];
-            of_d[j] = j < count ? of_out[j] * (p * job->step[n][j]) : (VEC){0};
+            of_d[j] = (VEC){0};
+            if (j < count) {
+                const VEC step = of_out[j] * job->step[n][j];
+                of_p_here += step * d[n * degree + j];
+                of_d[j] = step * p;
+            }
         }
+        of_p += of_p_here;
         sum += of_d[0];
         AS_EACH for (int j = 1; j < moments; ++j) of_e[j] += of_d[0] * job->moment[n + 1][j];
         AS_EACH for (int j = 0; j < degree; ++j)
@@ -202,6 +173,7 @@ AS_INLINE void AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, VEC *of_out, VEC 
     AS_EACH for (int j = 0; j < degree; ++j) of_g[j] += of_out[j];
     of_e[0] = sum;
     *of_value += sum + sum;
+    return of_p;
 }
 
 /* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', to those of A and B.
@@ -209,15 +181,17 @@ AS_INLINE void AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, VEC *of_out, VEC 
 AS_INLINE VEC AS_SLOPES(slopes_back)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
                                      VEC *of_a, VEC *of_b, const int degree, const int fold)
 {
+    const int powers = degree + fold;
     VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED]; /* differences of slopes, then their adjoints */
-    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED];
+    VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], w[AS_MOST_FOLDED];
+    VEC kept[AS_MOST_POWERS * AS_MOST_FOLDED];
     const VEC twice = a[0] + a[0], of_value = of_a[0];
-    AS_SLOPES(differences_of)(a + 1, d, degree);
     AS_SLOPES(differences_of)(b + 1, e, degree);
-    const VEC of_p = AS_SLOPES(slope_in_p)(job, p, twice, a + 1, d, e, of_a + 1, degree, fold) +
-                     AS_SLOPES(slope_in_p)(job, p, twice, b + 1, e, d, of_b + 1, degree, fold);
-    AS_SLOPES(edge_back)(job, p, of_a + 1, of_g, e, of_a, degree, fold);
-    AS_SLOPES(edge_back)(job, p, of_b + 1, of_h, d, of_a, degree, fold);
+    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, e, w, kept, degree, powers);
+    VEC of_p = AS_SLOPES(edge_back)(job, p, kept, of_a + 1, of_g, e, of_a, degree, powers);
+    AS_SLOPES(differences_of)(a + 1, d, degree);
+    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, d, w, kept, degree, powers);
+    of_p += AS_SLOPES(edge_back)(job, p, kept, of_b + 1, of_h, d, of_a, degree, powers);
     AS_SLOPES(add_differences_back)(d, of_g, degree);
     AS_SLOPES(add_differences_back)(e, of_h, degree);
     AS_EACH for (int j = 0; j < degree; ++j)
