@@ -25,6 +25,9 @@ constexpr int KEPT = LEVELS * (ROWS + 1); /* numbers of a step that a lane keeps
 constexpr int AT_E = 0, AT_K = AT_E + DEPTH * ROWS, AT_H = AT_K + LOWER * (ROWS + 1);
 constexpr int FRONT = AT_H + DEPTH;
 
+constexpr int WIDTH = 1, ROOM = IN_REGISTERS ? 0 : FRONT;
+constexpr bool ROWS_SHARED = IN_REGISTERS;
+
 /* What a lane knows: E of its rows and K of these and of the row above in its last column, and h of
  * its last row; depth by depth. */
 struct Front {
@@ -55,14 +58,15 @@ AS_FN void start(Front &f)
 }
 
 /* A phase: `above` has what is handed down above the strip, `below` gets that of its last row, both
- * (STEPS, COLUMNS) for the columns of the first and of the last lane; with `top` nothing is above.
+ * (STEPS, COLUMNS) for the columns of the first and of the last lane.
  * With KEEP, `keep` gets K (STEPS, LEVELS, ROWS + 1) behind every step, from the row above on; with
  * WRITE, `nodes` get K of the last depth. Where p is 0 there may be no row, and no change. */
-template <bool KEEP, bool WRITE = false>
-AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, const REAL *above,
-                         REAL *below, i64 j, int lane, REAL *keep, const Nodes<REAL> &nodes = {})
+template <bool KEEP, bool WRITE>
+AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const Place &at,
+                         const REAL *above, REAL *below, REAL *keep, REAL *,
+                         const Nodes<REAL> &nodes)
 {
-    const Window window = window_of(pair, j);
+    const Window window = window_of(pair, at.j);
 #pragma unroll 1
     for (int t = 0; t < STEPS; t++) {
         const bool on = window.from <= t && t < window.to;
@@ -78,12 +82,12 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, co
             const int first = m * (ROWS + 1);
             REAL *to = KEEP ? keep + (t * KEPT + first) * 32 : keep;
             REAL h = __shfl_up_sync(FULL, f.h[m], 1), k = 1;
-            if (lane == 0)
-                h = top ? REAL(0) : above[t * COLUMNS + m];
+            if (at.lane == 0)
+                h = at.top ? REAL(0) : above[t * COLUMNS + m];
             if (m < LOWER) {
                 k = __shfl_up_sync(FULL, f.k[first + ROWS], 1);
-                if (lane == 0)
-                    k = top ? REAL(1) : above[t * COLUMNS + DEPTH + m];
+                if (at.lane == 0)
+                    k = at.top ? REAL(1) : above[t * COLUMNS + DEPTH + m];
             }
             if (on) {
                 REAL sum = 0; /* of both corners in a row */
@@ -109,12 +113,12 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, co
                         if (KEEP)
                             to[(r + 1) * 32] = exp(e);
                         else if (r < nodes.rows)
-                            nodes.first[r * nodes.width + j + t] = exp(e);
+                            nodes.first[r * nodes.width + at.j + t] = exp(e);
                     }
                 }
                 f.h[m] = h;
             }
-            if (below && lane == 31) {
+            if (!KEEP && at.lane == 31) {
                 below[t * COLUMNS + m] = f.h[m];
                 if (m < LOWER)
                     below[t * COLUMNS + DEPTH + m] = f.k[first + ROWS];

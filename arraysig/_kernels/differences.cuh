@@ -9,17 +9,23 @@
  *
  * where a factor 1 + a would be rounded alike in all cells of an increment, and errors add up.
  *
- * A step is COLUMNS columns of the grid, at most 2^order2, each of which hands h down.
+ * A step is COLUMNS columns of the grid, at most 2^order2, each of which hands h down. All numbers
+ * of a lane are in registers.
  *
  * Macros: see goursat.cuh.
  */
 #include "goursat.cuh"
+
+constexpr int WIDTH = COLUMNS, ROOM = 0;
+constexpr bool ROWS_SHARED = true;
 
 /* What a lane knows of K: the last column of its rows, and of the row above, and h of its last row
  * in the last step. */
 struct Front {
     REAL left[ROWS], corner, bottom[COLUMNS];
 };
+
+AS_FN void place(Front &, REAL *) {}
 
 AS_FN void start(Front &f)
 {
@@ -52,18 +58,19 @@ AS_FN Cell cell_of(const REAL *p)
 /* A phase: `above` has h of the row above the strip, `below` gets that of its last row, both
  * (STEPS, COLUMNS) for the columns of the first and of the last lane. With KEEP, `keep` gets for
  * every column of the grid K on its left side, in ROWS + 1 rows; with WRITE, `nodes` get K. */
-template <bool KEEP, bool WRITE = false>
-AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const REAL *above, REAL *below,
-                         i64 j, int lane, REAL *keep, const Nodes<REAL> &nodes = {})
+template <bool KEEP, bool WRITE>
+AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const Place &at,
+                         const REAL *above, REAL *below, REAL *keep, REAL *,
+                         const Nodes<REAL> &nodes)
 {
-    const Window window = window_of(pair, j);
+    const Window window = window_of(pair, at.j);
 #pragma unroll 1
     for (int t = 0; t < STEPS; t++) {
         REAL top[COLUMNS];
 #pragma unroll
         for (int q = 0; q < COLUMNS; q++) {
             top[q] = __shfl_up_sync(FULL, f.bottom[q], 1);
-            if (lane == 0)
+            if (at.lane == 0)
                 top[q] = above[t * COLUMNS + q];
         }
         if (window.from <= t && t < window.to) {
@@ -84,13 +91,13 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const REAL *
                     h = a * (h + l) + (h + (a + b) * d);
                     f.left[r] = l + h;
                     if (WRITE && r < nodes.rows)
-                        nodes.first[r * nodes.width + (j + t) * COLUMNS + q] = f.left[r];
+                        nodes.first[r * nodes.width + (at.j + t) * COLUMNS + q] = f.left[r];
                     d = l;
                 }
                 f.bottom[q] = h;
             }
         }
-        if (!KEEP && lane == 31) {
+        if (!KEEP && at.lane == 31) {
 #pragma unroll
             for (int q = 0; q < COLUMNS; q++)
                 below[t * COLUMNS + q] = f.bottom[q];

@@ -2,7 +2,8 @@
  *
  * Increments p(i, j) of the static kernel between neighbouring points x_i, x_i+1 and y_j, y_j+1; a
  * cell of them is 2^order1 x 2^order2 cells of the grid, of p = increment / 2^(order1 + order2).
- * Cells are those of differences.cuh or of polynomial.cuh.
+ * Cells are those of differences.cuh, polynomial.cuh or branched.cuh; kernels on all of them are in
+ * pairs.cuh and pairs_vjp.cuh.
  *
  * A lane owns ROWS rows of the grid, a warp a strip of 32 ROWS. In one step a lane does columns of
  * the grid that are all of one increment; in step s of the strip lane l does columns number
@@ -61,6 +62,14 @@ AS_FN Pair pair_of(const REAL *path1, i64 i, const REAL *path2, i64 j, i64 lengt
             scale,
             {p0, p1, p2, power}};
 }
+
+/* Where a lane is in a phase: whether in the first strip, the row of its first increment, and the
+ * column of the first step. */
+struct Place {
+    bool top;
+    i64 row, j;
+    int lane;
+};
 
 /* Number of the first increment of a lane. */
 AS_FN i64 first_row(const Pair &pair, i64 strip, int lane)

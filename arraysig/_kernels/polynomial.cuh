@@ -27,20 +27,17 @@ constexpr int TERMS = ORDER + 1;
 /* Numbers of a lane in memory: where they begin. */
 constexpr int AT_A = 0, AT_B = AT_A + TERMS, AT_X = AT_B + TERMS, AT_Y = AT_X + TERMS;
 constexpr int AT_POWERS = AT_Y + TERMS, AT_U = AT_POWERS + TERMS, AT_V = AT_U + TERMS;
-constexpr int AT_KEEP = AT_V + TERMS;
+constexpr int AT_END = AT_V + TERMS;
+
+constexpr int WIDTH = 1, ROOM = IN_REGISTERS ? 0 : AT_U;
+constexpr bool ROWS_SHARED = true;
 
 __constant__ const REAL factorials[] = {FACTORIALS};
 
 /* K at the end of both edges is the sum of their numbers times these. */
-AS_FN REAL end_of_a(int k)
-{
-    return FOLD ? REAL(k < 2) : REAL(0.5) * factorials[k];
-}
+AS_FN REAL end_of_a(int k) { return FOLD ? REAL(k < 2) : REAL(0.5) * factorials[k]; }
 
-AS_FN REAL end_of_b(int k)
-{
-    return FOLD ? REAL(0) : REAL(0.5) * factorials[k];
-}
+AS_FN REAL end_of_b(int k) { return FOLD ? REAL(0) : REAL(0.5) * factorials[k]; }
 
 /* What a lane knows: A above its last row, in the last step, and B on the right of its rows. */
 struct Front {
@@ -117,23 +114,24 @@ AS_FN REAL node_of(Numbers<TERMS> &a, Numbers<TERMS> &b)
 }
 
 /* A phase: `above` has A above the strip, `below` gets that of its last row, both (STEPS, TERMS)
- * for the columns of the first and of the last lane; with `top` that above the strip is 1. `end` is
- * the number of the last row in those of the lane; rows behind it hand on what they get. With KEEP,
- * `keep` gets A and B at the start of every cell; with WRITE, `nodes` get K. */
-template <bool KEEP, bool WRITE = false>
-AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, const REAL *above,
-                         REAL *below, i64 end, i64 j, int lane, REAL *keep, REAL *room,
-                         const Nodes<REAL> &nodes = {})
+ * for the columns of the first and of the last lane; above the first strip it is 1. Rows behind the
+ * last one hand on what they get. With KEEP, `keep` gets A and B at the start of every cell; with
+ * WRITE, `nodes` get K. */
+template <bool KEEP, bool WRITE>
+AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const Place &at,
+                         const REAL *above, REAL *below, REAL *keep, REAL *room,
+                         const Nodes<REAL> &nodes)
 {
-    const Window window = window_of(pair, j);
+    const Window window = window_of(pair, at.j);
+    const i64 end = pair.last1 - 1 - at.row; /* the last row in those of the lane */
 #pragma unroll 1
     for (int t = 0; t < STEPS; t++) {
         const bool on = window.from <= t && t < window.to;
         INNER_LOOP
         for (int k = 0; k < TERMS; k++) {
             REAL number = __shfl_up_sync(FULL, f.a[k], 1);
-            if (lane == 0)
-                number = top ? REAL(k == 0) : above[t * TERMS + k];
+            if (at.lane == 0)
+                number = at.top ? REAL(k == 0) : above[t * TERMS + k];
             if (on)
                 f.a[k] = number;
         }
@@ -151,10 +149,10 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, bool top, co
                 if (r <= end)
                     pass_cell(f.a, f.b[r], p[(t * ROWS + r) * 32] * REAL(1. / (UNIT * UNIT)), room);
                 if (WRITE && r <= end)
-                    nodes.first[r * nodes.width + j + t] = node_of(f.a, f.b[r]);
+                    nodes.first[r * nodes.width + at.j + t] = node_of(f.a, f.b[r]);
             }
         }
-        if (!KEEP && lane == 31) {
+        if (!KEEP && at.lane == 31) {
             INNER_LOOP
             for (int k = 0; k < TERMS; k++)
                 below[t * TERMS + k] = f.a[k];

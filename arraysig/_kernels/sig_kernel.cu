@@ -1,68 +1,10 @@
-/* Signature kernels of all pairs of two sets of paths: differences.cuh.
- *
- *   sig_kernel       path1 (groups, count1, length1, channels), path2 (groups, count2, length2,
- *                    channels) -> out (groups, count1, count2), for pairs number `first` to first +
- *                    grid - 1. With `symmetric` those below the diagonal are left out, and the
- *                    others give two numbers. Both paths have two points or more. Of given
- *                    increments path1 is (groups, length1 - 1, length2 - 1), and path2 nothing.
- *                    A block is a pair; its warps take strips in turn, each DELAY phases behind the
- *                    one before, and hand h over in rows (grid, columns of the grid), which is not
- *                    needed for one strip. Dynamic shared memory: per warp the tile (ENTRIES,
- *                    POINTS, 32), then two rows of a phase (STEPS, COLUMNS).
- *
- * Macros: see goursat.cuh.
- */
+/* Signature kernels by finite differences. Macros: see goursat.cuh. */
 #include "differences.cuh"
 
-extern "C" __global__ void __launch_bounds__(256, 1)
-    sig_kernel(const REAL *__restrict__ path1, const REAL *__restrict__ path2,
-               REAL *__restrict__ out, REAL *rows, i64 first, i64 count1, i64 count2, i64 length1,
-               i64 length2, i64 channels, i64 order1, i64 split, REAL p0, REAL p1, REAL p2,
-               i64 power, REAL scale, i64 symmetric)
+AS_FN bool value_of(const Pair &pair, Front &f, i64 strip, int lane, REAL &value)
 {
-    extern __shared__ __align__(16) unsigned char memory[];
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    const i64 number = first + blockIdx.x, i = number / count2, j = number - i * count2;
-    const i64 group = i / count1;
-    if (symmetric && i - group * count1 > j)
-        return;
-    const Pair pair = pair_of(path1, i, path2, group * count2 + j, length1, length2, channels,
-                              order1, split, scale, p0, p1, p2, power);
-
-    constexpr int tile_size = ENTRIES * POINTS * 32, row_size = STEPS * COLUMNS;
-    REAL *shared = (REAL *)memory + warp * (tile_size + 2 * row_size);
-    REAL *tile = shared + lane, *above = shared + tile_size, *below = above + row_size;
-    REAL *row = rows ? rows + blockIdx.x * pair.steps * COLUMNS : nullptr;
-
-    if constexpr (GRID)
-        write_borders(pair, out, number, COLUMNS);
-
-    Front front;
-    for (i64 base = 0; base < pair.strips; base += warps) {
-        const i64 strip = base + warp, my_row = first_row(pair, strip, lane);
-        const Nodes<REAL> nodes = nodes_of(pair, out, number, COLUMNS, strip, lane);
-        Points points;
-        if constexpr (CHANNELS)
-            points = points_of(pair, my_row, 0);
-        start(front);
-#pragma unroll 1
-        for (i64 t = 0; t < pair.phases + DELAY * (warps - 1); t++) {
-            const i64 phase = t - DELAY * warp, step = phase * STEPS;
-            if (strip < pair.strips && 0 <= phase && phase < pair.phases) {
-                load_row(above, strip ? row : nullptr, step, pair.steps, lane);
-                columns_of_z(pair, points, tile, my_row, step - lane, ENTRIES);
-                increments(pair, tile, tile, step - lane);
-                forward_phase<false, GRID>(pair, front, tile, above, below, step - lane, lane,
-                                           nullptr, nodes);
-                store_row(strip + 1 < pair.strips ? row : nullptr, below, step - 31, pair.steps,
-                          lane);
-            }
-            __syncthreads();
-        }
-        if (!GRID && strip == pair.strips - 1 && lane == 31) {
-            out[number] = front.left[ROWS - 1];
-            if (symmetric)
-                out[(group * count1 + j) * count2 + i - group * count1] = front.left[ROWS - 1];
-        }
-    }
+    value = f.left[ROWS - 1]; /* rows behind the last one are alike */
+    return strip == pair.strips - 1 && lane == 31;
 }
+
+#include "pairs_forward.cuh"

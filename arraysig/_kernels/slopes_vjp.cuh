@@ -67,7 +67,8 @@ AS_FN REAL edge_back(REAL p, Numbers<TERMS> &of_out, Numbers<TERMS> &x, Numbers<
             REAL next = 0;
             x[j] += of_out[j + 1];
             if (j + 1 < changed(n))
-                next = factor * rates[j + 1 < ORDER ? j + 1 : 0] * of_out[j + 1 < ORDER ? j + 2 : 0];
+                next =
+                    factor * rates[j + 1 < ORDER ? j + 1 : 0] * of_out[j + 1 < ORDER ? j + 2 : 0];
             of_out[j + 1] = next - before + (j ? REAL(0) : here);
             before = here;
             here = next;

@@ -24,8 +24,9 @@ class Scheme(NamedTuple):
     function : the public one
     numbers : their names
     orders : both dyadic orders of the grid
-    work : multiply-adds of an increment of the static kernel
-    cuda : module with the host code
+    work : multiply-adds of an increment of the static kernel; if 0, K = 1
+    cuda : module with the cells of the GPU
+    file : CUDA C that has them; that of the gradient ends in ``_vjp``
     """
 
     function: str
@@ -33,6 +34,7 @@ class Scheme(NamedTuple):
     orders: Callable[..., tuple[int, int]]
     work: Callable[..., int]
     cuda: Any
+    file: str
 
     def result(
         self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, ...], grid: bool
@@ -65,6 +67,38 @@ class Scheme(NamedTuple):
             ints,
             math.prod(ints) * (self.work(*numbers) + 8),
         )
+
+    def _call(self, plan: Plan, attrs: tuple[Any, ...]) -> tuple[kernels_cuda.Call, Any]:
+        """A call of the GPU, and the numbers."""
+        count = len(self.numbers)
+        numbers, rest = attrs[:count], attrs[count:]
+        ints = plan.ints
+        if len(ints) == 3:
+            pairs, steps1, steps2 = ints
+            ints = pairs, 1, 1, steps1 + 1, steps2 + 1, 0
+            rest = kernels_cuda.GIVEN, 1.0, 0.0, 0.0, False, *rest
+        return kernels_cuda.Call._make((*ints, *self.orders(*numbers), *rest)), numbers
+
+    def launch(self, gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+        """Kernels, of paths or of increments."""
+        call, numbers = self._call(plan, attrs)
+        if call.constant or not self.work(*numbers):
+            kernels_cuda.fill(gpu, outs[0], 1.0)
+            return
+        paths = (*ins, None)[:2]
+        cells = self.cuda.cells(gpu, call, *numbers)
+        kernels_cuda.launch(gpu, paths, outs[0], call, cells, f"{self.file}.cu")
+
+    def launch_vjp(self, gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
+        """Their gradients."""
+        call, numbers = self._call(plan, attrs)
+        if call.constant or not self.work(*numbers):
+            for out in outs:
+                kernels_cuda.fill(gpu, out, 0.0)
+            return
+        arrays = (*ins, None)[:3]
+        cells = self.cuda.cells_vjp(gpu, call, *numbers)
+        kernels_cuda.launch_vjp(gpu, arrays, outs, call, cells, f"{self.file}_vjp.cu")
 
 
 def _plan_vjp(plan: Callable[..., Plan], arrays: int) -> Callable[..., Plan]:
@@ -101,7 +135,7 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         name_vjp,
         f"(Tensor grad, Tensor path1, Tensor path2, {numbers}, {_REST})",
         _plan_vjp(scheme.plan, 2),
-        scheme.cuda.launch_vjp,
+        scheme.launch_vjp,
         outputs=2,
         function=f"{scheme.function}_backprop",
     )
@@ -109,7 +143,7 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         name,
         f"(Tensor path1, Tensor path2, {numbers}, {_REST})",
         scheme.plan,
-        scheme.cuda.launch,
+        scheme.launch,
         saves=("path1", "path2"),
         vjp=lambda saved, grads, *attrs: OPS[name_vjp](grads[0], *saved, *attrs),
         function=scheme.function,
@@ -118,14 +152,14 @@ def _rows(name: str, scheme: Scheme) -> Rows:
         increments_vjp,
         f"(Tensor grad, Tensor increments, {numbers}, bool grid, int n_jobs)",
         _plan_vjp(scheme.plan_of_increments, 1),
-        scheme.cuda.launch_increments_vjp,
+        scheme.launch_vjp,
         function=f"{scheme.function}_backprop",
     )
     of_increments = Op(
         f"{name}_increments",
         f"(Tensor increments, {numbers}, bool grid, int n_jobs)",
         scheme.plan_of_increments,
-        scheme.cuda.launch_increments,
+        scheme.launch,
         saves=("increments",),
         vjp=lambda saved, grads, *attrs: (OPS[increments_vjp](grads[0], *saved, *attrs),),
         function=scheme.function,
@@ -141,6 +175,7 @@ differences = _rows(
         lambda order1, order2: (order1, order2),
         lambda order1, order2: 4 << (order1 + order2),
         kernels_cuda,
+        "sig_kernel",
     ),
 )
 polynomial = _rows(
@@ -151,6 +186,7 @@ polynomial = _rows(
         lambda order, fold: (0, 0),
         lambda order, fold: 3 * (order + fold + 1) ** 2,
         polynomial_cuda,
+        "sig_kernel_polynomial",
     ),
 )
 branched = _rows(
@@ -161,5 +197,6 @@ branched = _rows(
         lambda depth, order1, order2: (order1, order2),
         lambda depth, order1, order2: 25 * depth << (order1 + order2),
         branched_kernels_cuda,
+        "branched_sig_kernel",
     ),
 )

@@ -6,16 +6,16 @@ A block of one warp or more works on a pair; see ``goursat.cuh`` for strips, ste
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
-
-from .._core.op import Plan
 
 _BYTES = 256 * 2**20  # of scratch memory in a call, unless one pair needs more
 _GRID = 2**31 - 1
 _WARPS = 8  # __launch_bounds__ of the kernels
 _PER_SCHEDULER = 2  # warps that keep a scheduler busy
 _IN_REGISTERS = 16  # the most channels of points that stay there
-_LINEAR, _POLYNOMIAL, _GIVEN = 0, 6, 7  # static kernels (static_kernel.cuh)
+_LINEAR, _POLYNOMIAL, GIVEN = 0, 6, 7  # static kernels (static_kernel.cuh)
 
 
 class Strip(NamedTuple):
@@ -27,7 +27,7 @@ class Strip(NamedTuple):
     split : log2 of the steps of an increment
     coarse, points : increments and points of a lane in a column
     strips, phases : of a pair
-    width : columns of the grid
+    row : numbers that a row of a pair hands down
     """
 
     channels: int
@@ -41,7 +41,7 @@ class Strip(NamedTuple):
     points: int
     strips: int
     phases: int
-    width: int
+    row: int
 
 
 class Call(NamedTuple):
@@ -80,7 +80,7 @@ class Call(NamedTuple):
     @property
     def of_points(self) -> bool:
         """Whether static kernels are of points, not of increments."""
-        return self.static_kernel not in (_LINEAR, _GIVEN)
+        return self.static_kernel not in (_LINEAR, GIVEN)
 
     @property
     def path_points(self) -> tuple[int, int]:
@@ -94,27 +94,28 @@ class Call(NamedTuple):
         return strip.strips * (strip.points + 1) * self.channels * 32, of_second * self.channels
 
     def strip(
-        self, rows: int, coarse: int, cells: int, held: int, block: int, columns: int = 4
+        self, rows: int, coarse: int, cells: int, held: int, block: int, numbers: int = 0
     ) -> Strip:
         """The strips for lanes with at most `rows` rows and `coarse` increments.
 
-        Lanes do `cells` columns in a phase, `columns` in a step if these are so many, and keep all
-        channels of their points if that are `held` numbers or fewer, else `block` channels at a
-        time.
+        Lanes do `cells` columns in a phase. They hand down `numbers` numbers of each; if that is 0,
+        one number, and do up to four of an increment in a step. They keep all channels of their
+        points if that are `held` numbers or fewer, else `block` channels at a time.
         """
         needed = -(-(self.length1 - 1) // 32)  # increments of a lane that one strip would need
         coarse = min(coarse, 1 << (needed - 1).bit_length())
         rows = min(rows, coarse << self.order1)
         row_order = min(self.order1, rows.bit_length() - 1)
-        columns = min(columns, 1 << self.order2)
+        columns = 1 if numbers else min(4, 1 << self.order2)
         steps, split = cells // columns, self.order2 + 1 - columns.bit_length()
         coarse = rows >> row_order
         points = coarse + self.of_points
         channels = self.channels if self.channels <= min(_IN_REGISTERS, held // points) else 0
         strips = -(-((self.length1 - 1) << self.order1) // (32 * rows))
-        phases = -(-(((self.length2 - 1) << split) + 31) // steps)
-        width = (self.length2 - 1) << self.order2
-        sizes = split, coarse, points, strips, phases, width
+        all_steps = (self.length2 - 1) << split
+        phases = -(-(all_steps + 31) // steps)
+        columns = numbers or columns
+        sizes = split, coarse, points, strips, phases, all_steps * columns
         return Strip(channels, channels or block, rows, row_order, columns, steps, *sizes)
 
     def macros(self, strip: Strip) -> dict[str, int | str]:
@@ -140,11 +141,52 @@ class Call(NamedTuple):
         return (*sizes, self.order1, strip.split, *parameters, power, scale, int(self.symmetric))
 
 
-def given(plan: Plan, order1: int, order2: int, grid: bool) -> Call:
-    """A call with increments."""
-    pairs, steps1, steps2 = plan.ints
-    sizes = pairs, 1, 1, steps1 + 1, steps2 + 1, 0
-    return Call(*sizes, order1, order2, _GIVEN, 1.0, 0.0, 0.0, False, grid)
+class Cells(NamedTuple):
+    """What a launch has to know of cells: names of pairs.cuh and pairs_backward.cuh.
+
+    Attributes
+    ----------
+    strip : the strips
+    macros : of the cells
+    rows_shared : ROWS_SHARED
+    room : ROOM or ROOM_VJP
+    saved : SAVED
+    held : HELD, of shared memory
+    """
+
+    strip: Strip
+    macros: Mapping[str, int | str] = MappingProxyType({})
+    rows_shared: bool = True
+    room: int = 0
+    saved: int = 0
+    held: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Numbers of the rows of a phase of a warp."""
+        return 2 * self.strip.steps * self.strip.columns
+
+    @property
+    def lanes(self) -> int:
+        """Numbers of the lanes of a warp that are in memory, and those of its rows that are."""
+        return 32 * self.room + self.rows * (not self.rows_shared)
+
+    @property
+    def shared(self) -> int:
+        """Numbers of a warp in shared memory, without gradient."""
+        strip = self.strip
+        entries = strip.steps + strip.points - strip.coarse
+        return 32 * entries * strip.points + self.rows * self.rows_shared
+
+    def shared_vjp(self, of_points: bool) -> int:
+        """With gradient."""
+        strip = self.strip
+        return (
+            self.shared
+            + strip.steps * strip.block
+            + 32 * strip.steps * strip.coarse * of_points
+            + 32 * self.held
+        )
 
 
 def fill(gpu: Any, out: Any, value: float) -> None:
@@ -155,55 +197,71 @@ def fill(gpu: Any, out: Any, value: float) -> None:
     gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
 
 
-def warps_of(gpu: Any, pairs: int, strips: int, shared: int) -> int:
-    """Warps of a block, each with `shared` bytes: more than one where there are few pairs."""
-    wanted = -(-4 * _PER_SCHEDULER * gpu.processors // pairs)
-    return int(max(1, min(wanted, strips, _WARPS, gpu.shared_memory // shared)))
-
-
-def pairs_of_a_launch(pairs: int, size: int) -> int:
-    """How many of `pairs` have room at a time, where each has `size` bytes of scratch memory."""
-    return min(pairs, _GRID, max(1, _BYTES // max(1, size)))
-
-
-def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Signature kernels."""
-    _launch(gpu, ins, outs, Call._make((*plan.ints, *attrs)))
-
-
-def launch_increments(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Signature kernels of given increments."""
-    _launch(gpu, (*ins, None), outs, given(plan, *attrs))
-
-
-def _launch(gpu: Any, ins: Any, outs: Any, call: Call) -> None:
-    if call.constant:
-        fill(gpu, outs[0], 1.0)
-        return
-    size = gpu.itemsize
-    rows = (64 if call.grid else 128) // size  # more addresses of nodes would spill
-    strip = call.strip(rows, 4, 16 * min(4, 1 << call.order2), 320 // size, 8)
-    entries = strip.steps + strip.points - strip.coarse
-    shared = size * (entries * strip.points * 32 + 2 * strip.steps * strip.columns)
-    row = strip.width if strip.strips > 1 else 0
-    most = pairs_of_a_launch(call.pairs, row * size)
-    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
-    room = gpu.scratch((most * row,)) if row else None
-    source = gpu.source("sig_kernel.cu", **call.macros(strip))
+def launch(gpu: Any, ins: Any, out: Any, call: Call, cells: Cells, file: str) -> None:
+    """Signature kernels (pairs_forward.cuh)."""
+    size, strip = gpu.itemsize, cells.strip
+    row = strip.row if strip.strips > 1 else 0
+    shared = size * cells.shared
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, row, cells.lanes)
+    room = [_scratch(gpu, n) for n in (most * row, most * warps * cells.lanes)]
+    source = gpu.source(file, **call.macros(strip), **cells.macros)
     args = call.args(gpu, strip)
     for first, pairs in gpu.launches(call.pairs, most):
         grid, block = (pairs,), (32 * warps,)
-        gpu.launch(
-            source, "sig_kernel", grid, block, (*ins, *outs, room, first, *args), warps * shared
-        )
+        arguments = *ins, out, *room, first, *args
+        gpu.launch(source, "sig_kernel_pairs", grid, block, arguments, warps * shared)
 
 
-def launch_sums(
+def launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, cells: Cells, file: str) -> None:
+    """Their gradients (pairs_backward.cuh)."""
+    size, strip = gpu.itemsize, cells.strip
+    shared = size * cells.shared_vjp(call.of_points)
+    gradients = call.gradients(strip)
+    row = strip.strips * strip.row
+    saved = 32 * strip.phases * cells.saved
+    alike = sum(gradients) + row
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, alike, saved + cells.lanes)
+    given = call.static_kernel == GIVEN
+    grads = [*outs, None] if given else [_scratch(gpu, most * n) for n in gradients]
+    room = [_scratch(gpu, most * n) for n in (row, warps * saved, warps * cells.lanes)]
+    source = gpu.source(file, **call.macros(strip), **cells.macros)
+    args = call.args(gpu, strip)
+    for first, pairs in gpu.launches(call.pairs, most):
+        grid, block = (pairs,), (32 * warps,)
+        arguments = *ins, *grads, *room, first, *args
+        gpu.launch(source, "sig_kernel_pairs_vjp", grid, block, arguments, warps * shared)
+        if not given:
+            _launch_sums(gpu, source, call, strip, grads, outs, first, pairs)
+
+
+def _scratch(gpu: Any, size: int) -> Any:
+    """So many numbers, or None."""
+    return gpu.scratch((size,)) if size else None
+
+
+def _warps_and_pairs(
+    gpu: Any, call: Call, strip: Strip, shared: int, of_pair: int, of_warp: int
+) -> tuple[int, int]:
+    """Warps of a block, with `shared` bytes each, and pairs of a launch.
+
+    A pair needs `of_pair` numbers of scratch memory and `of_warp` for each warp. A block has more
+    than one warp where there are few pairs.
+    """
+    most = _most_pairs(gpu, call, of_pair + of_warp)
+    wanted = -(-4 * _PER_SCHEDULER * gpu.processors // min(call.active, most))
+    warps = int(max(1, min(wanted, strip.strips, _WARPS, gpu.shared_memory // shared)))
+    return warps, _most_pairs(gpu, call, of_pair + warps * of_warp)
+
+
+def _most_pairs(gpu: Any, call: Call, size: int) -> int:
+    """How many pairs have room at a time, where each has `size` numbers of scratch memory."""
+    return min(call.pairs, _GRID, max(1, _BYTES // max(1, int(gpu.itemsize) * size)))
+
+
+def _launch_sums(
     gpu: Any, source: Any, call: Call, strip: Strip, grads: Any, outs: Any, first: int, pairs: int
 ) -> None:
-    """Add the gradients of the pairs of a launch (goursat_vjp.cuh), but of given increments."""
-    if call.static_kernel == _GIVEN:
-        return
+    """Add the gradients of the pairs of a launch (goursat_vjp.cuh)."""
     linear = call.static_kernel == _LINEAR
     factor = gpu.real(call.p0 * 0.5 ** (call.order1 + call.order2) if linear else 1.0)
     rest = (
@@ -216,55 +274,16 @@ def launch_sums(
         gpu.launch(source, f"sig_kernel_sum{i + 1}", (blocks,), (256,), args)
 
 
-def scratch_of_pairs(
-    gpu: Any, call: Call, pairs: int, sizes: tuple[int, ...], outs: Any
-) -> list[Any]:
-    """What a kernel of gradients gets of so many numbers for each pair, and None for none.
-
-    The first are gradients; those of given increments are the result.
-    """
-    room = [gpu.scratch((pairs * size,)) if size else None for size in sizes]
-    return [*outs, *room[1:]] if call.static_kernel == _GIVEN else room
+def cells(gpu: Any, call: Call, *orders: int) -> Cells:
+    """Of finite differences (differences.cuh)."""
+    size = gpu.itemsize
+    rows = (64 if call.grid else 128) // size  # more addresses of nodes would spill
+    return Cells(call.strip(rows, 4, 16 * min(4, 1 << call.order2), 320 // size, 8))
 
 
-def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Their gradients."""
-    _launch_vjp(gpu, ins, outs, Call._make((*plan.ints, *attrs)))
-
-
-def launch_increments_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Gradients of signature kernels of given increments."""
-    _launch_vjp(gpu, (*ins, None), outs, given(plan, *attrs))
-
-
-def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call) -> None:
-    if call.constant:
-        for out in outs:
-            fill(gpu, out, 0.0)
-        return
-    strip = call.strip(32 // gpu.itemsize, 16 // gpu.itemsize, 16, 160 // gpu.itemsize, 4)
-    entries = strip.steps + strip.points - strip.coarse
-    shared = 2 * strip.steps * strip.columns + strip.steps * strip.block  # see the pointers there
-    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * call.of_points
-    shared += 32 * strip.steps * strip.columns * (strip.rows + 1)
-    shared *= gpu.itemsize
-
-    row = strip.strips * strip.width
-    front = strip.phases * (strip.rows + 1 + strip.columns) * 32
-    warps = warps_of(gpu, call.active, strip.strips, shared)
-    sizes = *call.gradients(strip), row, warps * front
-    most = pairs_of_a_launch(call.pairs, sum(sizes) * gpu.itemsize)
-    room = scratch_of_pairs(gpu, call, most, sizes, outs)
-
-    source = gpu.source("sig_kernel_vjp.cu", **call.macros(strip))
-    args = call.args(gpu, strip)
-    for first, pairs in gpu.launches(call.pairs, most):
-        gpu.launch(
-            source,
-            "sig_kernel_vjp",
-            (pairs,),
-            (32 * warps,),
-            (*ins, *room, first, *args),
-            warps * shared,
-        )
-        launch_sums(gpu, source, call, strip, room[:2], outs, first, pairs)
+def cells_vjp(gpu: Any, call: Call, *orders: int) -> Cells:
+    """For the gradient."""
+    size = gpu.itemsize
+    strip = call.strip(32 // size, 16 // size, 16, 160 // size, 4)
+    saved, held = strip.rows + 1 + strip.columns, strip.steps * strip.columns * (strip.rows + 1)
+    return Cells(strip, saved=saved, held=held)

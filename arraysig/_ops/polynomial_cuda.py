@@ -1,7 +1,4 @@
-"""Host code of the CUDA kernels of signature kernels on polynomial cells.
-
-Strips, pairs and launches are those of `kernels_cuda`; here are numbers of cells (polynomial.cuh).
-"""
+"""Polynomial cells of signature kernels for `kernels_cuda`: numbers of polynomial.cuh."""
 
 from __future__ import annotations
 
@@ -10,17 +7,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from .._core.op import Plan
-from .kernels_cuda import (
-    Call,
-    Strip,
-    fill,
-    given,
-    launch_sums,
-    pairs_of_a_launch,
-    scratch_of_pairs,
-    warps_of,
-)
+from .kernels_cuda import Call, Cells
 
 #: By bytes of a number and whether there is `fold`, the highest orders whose numbers stay in
 #: registers, and of two rows.
@@ -54,8 +41,7 @@ def _literals(numbers: list[Fraction], least: float) -> str:
 
 
 @functools.cache
-def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
-    """Of polynomial.cuh, but for IN_REGISTERS."""
+def _macros(order: int, fold: int, unit: int, in_registers: bool) -> dict[str, int | str]:
     factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + 1)]
     powers = order + fold if fold else 0
     rates = [Fraction(1, 2 * (2 * j + 1)) for j in range(order)]
@@ -67,118 +53,41 @@ def _macros(order: int, fold: int, unit: int) -> dict[str, int | str]:
         "FACTORIALS": _literals(factorials, 1e-37 if unit > 1 else 0.0),
         "RATES": _literals(rates * (fold > 0), 0.0),
         "MOMENTS": _literals(_moments(order, powers), 0.0),
+        "IN_REGISTERS": int(in_registers),
     }
 
 
-def _source(
-    gpu: Any, file: str, call: Call, strip: Strip, order: int, fold: int, in_registers: bool
-) -> Any:
+def _macros_for(gpu: Any, order: int, fold: int, in_registers: bool) -> dict[str, int | str]:
     unit = _FLOAT_UNIT if gpu.itemsize == 4 and order > _MOST_FLOAT else 1
-    macros = call.macros(strip) | _macros(order, fold, unit)
-    return gpu.source(file, **macros, IN_REGISTERS=int(in_registers))
+    return _macros(order, fold, unit, in_registers)
 
 
-def launch(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Signature kernels."""
-    order, fold, *rest = attrs
-    _launch(gpu, ins, outs, Call._make((*plan.ints, 0, 0, *rest)), order, fold)
-
-
-def launch_increments(
-    gpu: Any, ins: Any, outs: Any, plan: Plan, order: int, fold: int, grid: bool
-) -> None:
-    """Signature kernels of given increments."""
-    _launch(gpu, (*ins, None), outs, given(plan, 0, 0, grid), order, fold)
-
-
-def _launch(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) -> None:
-    if call.constant:
-        fill(gpu, outs[0], 1.0)
-        return
-    size = gpu.itemsize
-    terms = order + 1
+def cells(gpu: Any, call: Call, order: int, fold: int) -> Cells:
+    """Without gradient."""
+    size, terms = gpu.itemsize, order + 1
     in_registers, both = (order <= most for most in _FORWARD[size, fold > 0])
     held = (128 if (terms + fold) * size <= 112 else 32) // size
-    strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8)
-    strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
-    entries = strip.steps + strip.points - strip.coarse
-    shared = size * (entries * strip.points * 32 + 2 * strip.steps * terms)
-    row = strip.width if strip.strips > 1 else 0
-    lanes = 0 if in_registers else 32 * 5 * terms
-
-    most = pairs_of_a_launch(call.pairs, (row + lanes) * size)
-    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
-    most = pairs_of_a_launch(call.pairs, (row + warps * lanes) * size)
-    rows = gpu.scratch((most * row,)) if row else None
-    room = gpu.scratch((most * warps * lanes,)) if lanes else None
-    source = _source(gpu, "sig_kernel_polynomial.cu", call, strip, order, fold, in_registers)
-    args = call.args(gpu, strip)
-    for first, pairs in gpu.launches(call.pairs, most):
-        gpu.launch(
-            source,
-            "sig_kernel_polynomial",
-            (pairs,),
-            (32 * warps,),
-            (*ins, *outs, rows, room, first, *args),
-            warps * shared,
-        )
+    strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8, terms)
+    room = 0 if in_registers else 5 * terms
+    return Cells(strip, _macros_for(gpu, order, fold, in_registers), room=room)
 
 
-def launch_vjp(gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
-    """Their gradients."""
-    order, fold, *rest = attrs
-    _launch_vjp(gpu, ins, outs, Call._make((*plan.ints, 0, 0, *rest)), order, fold)
-
-
-def launch_increments_vjp(
-    gpu: Any, ins: Any, outs: Any, plan: Plan, order: int, fold: int, grid: bool
-) -> None:
-    """Gradients of signature kernels of given increments."""
-    _launch_vjp(gpu, (*ins, None), outs, given(plan, 0, 0, grid), order, fold)
-
-
-def _launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, order: int, fold: int) -> None:
-    if call.constant:
-        for out in outs:
-            fill(gpu, out, 0.0)
-        return
-    size = gpu.itemsize
-    terms = order + 1
+def cells_vjp(gpu: Any, call: Call, order: int, fold: int) -> Cells:
+    """For the gradient."""
+    size, terms = gpu.itemsize, order + 1
     in_registers, both = (order <= most for most in _GRADIENT[size, fold > 0])
     in_registers = in_registers and (terms + fold) * size <= 80  # the rest would spill
-    step = 32 * 2 * terms * (1 + both)  # numbers that a warp keeps of it
+    step = 2 * terms * (1 + both)  # numbers that a lane keeps of it
     steps = 4
-    while steps < 16 and 2 * steps * step * size <= _KEPT:
+    while steps < 16 and 2 * steps * 32 * step * size <= _KEPT:
         steps *= 2
-    held = (128 if (terms + fold) * size <= 56 - 8 * call.grid else 32) // size
-    strip = call.strip(1 + both, 1 + both, steps, held, 4)
-    strip = strip._replace(columns=terms, width=terms * (call.length2 - 1))
-    entries = strip.steps + strip.points - strip.coarse
-    kept = 32 * strip.steps * strip.rows * 2 * terms
-    shared = 2 * strip.steps * terms + strip.steps * strip.block  # see the pointers there
-    shared += 32 * entries * strip.points + 32 * strip.steps * strip.coarse * call.of_points
-    shared = size * (shared + kept * in_registers)
-
-    gradients = call.gradients(strip)
-    row = strip.strips * strip.width
-    front = strip.phases * (strip.rows + 1) * terms * 32
-    lanes = 0 if in_registers else 32 * 7 * terms + kept
-    alike = sum(gradients) + row
-    most = pairs_of_a_launch(call.pairs, size * (alike + front + lanes))
-    warps = warps_of(gpu, min(call.active, most), strip.strips, shared)
-    most = pairs_of_a_launch(call.pairs, size * (alike + warps * (front + lanes)))
-    sizes = *gradients, row, warps * front, warps * lanes
-    room = scratch_of_pairs(gpu, call, most, sizes, outs)
-
-    source = _source(gpu, "sig_kernel_polynomial_vjp.cu", call, strip, order, fold, in_registers)
-    args = call.args(gpu, strip)
-    for first, pairs in gpu.launches(call.pairs, most):
-        gpu.launch(
-            source,
-            "sig_kernel_polynomial_vjp",
-            (pairs,),
-            (32 * warps,),
-            (*ins, *room, first, *args),
-            warps * shared,
-        )
-        launch_sums(gpu, source, call, strip, room[:2], outs, first, pairs)
+    points = (128 if (terms + fold) * size <= 56 - 8 * call.grid else 32) // size
+    strip = call.strip(1 + both, 1 + both, steps, points, 4, terms)
+    held = strip.steps * strip.rows * 2 * terms
+    return Cells(
+        strip,
+        _macros_for(gpu, order, fold, in_registers),
+        room=0 if in_registers else 7 * terms + held,
+        saved=(strip.rows + 1) * terms,
+        held=held if in_registers else 0,
+    )
