@@ -430,6 +430,5 @@ def test_processes_may_build_at_once(tmp_path: Path) -> None:
 def test_library_sources_are_complete() -> None:
     """Every .cu of the library names its kernels in the one way that the emulator looks for."""
     for path in (ROOT / "arraysig" / "_kernels").glob("*.cu"):
-        text = path.read_text(encoding="utf-8")
-        assert text.count("__global__") == text.count('extern "C" __global__'), path.name
-        assert KernelSource(path.name, ()).code()
+        text = KernelSource(path.name, ()).code()
+        assert text.count("__global__") == text.count('extern "C" __global__') > 0, path.name

@@ -15,6 +15,7 @@
  * Macros: see branched.cuh.
  */
 #include "branched.cuh"
+#include "goursat_vjp.cuh"
 
 #define KEEP_STRIP 1
 constexpr int AT_U = FRONT, AT_TOP = AT_U + DEPTH * ROWS, AT_END = AT_TOP + DEPTH;
@@ -116,14 +117,8 @@ AS_FN void backward_phase(const Pair &pair, Back &back, const Front &, REAL *p, 
 #pragma unroll
             for (int i = 0; i < COARSE; i++) {
                 back.right[i] = here[i];
-                if (row + i < pair.last1)
-                    back.sum[i] += REAL(0.25) * of_p[i];
-                if (ends) {
-                    p[(t * COARSE + i) * 32] = back.sum[i] - back.before[i];
-                    if constexpr (OF_POINTS)
-                        back.before[i] = back.sum[i];
-                    back.sum[i] = 0;
-                }
+                add_step(REAL(0.25) * of_p[i], row + i < pair.last1, ends, back.sum[i],
+                         back.before[i], p[(t * COARSE + i) * 32]);
             }
         }
     }

@@ -3,7 +3,7 @@
  * Increments p(i, j) of the static kernel between neighbouring points x_i, x_i+1 and y_j, y_j+1; a
  * cell of them is 2^order1 x 2^order2 cells of the grid, of p = increment / 2^(order1 + order2).
  * Cells are those of differences.cuh, polynomial.cuh or branched.cuh; kernels on all of them are in
- * pairs.cuh and pairs_vjp.cuh.
+ * pairs_forward.cuh and pairs_backward.cuh.
  *
  * A lane owns ROWS rows of the grid, a warp a strip of 32 ROWS. In one step a lane does columns of
  * the grid that are all of one increment; in step s of the strip lane l does columns number

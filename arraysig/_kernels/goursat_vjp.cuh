@@ -22,6 +22,21 @@ struct Gradients {
     REAL x[POINTS][BLOCK], y[BLOCK];
 };
 
+/* Adds dF/dp of a step, if its row is there, to the sum over the cells of an increment. With the
+ * step that `ends` it, which is the first one, `p` becomes what weighs the gradients: the sum, less
+ * `before`, that of the increment behind it but for the linear kernel. */
+AS_FN void add_step(REAL of_p, bool there, bool ends, REAL &sum, REAL &before, REAL &p)
+{
+    if (there)
+        sum += of_p;
+    if (!ends)
+        return;
+    p = sum - before;
+    if constexpr (OF_POINTS)
+        before = sum;
+    sum = 0;
+}
+
 AS_FN void start(Gradients &g)
 {
 #pragma unroll

@@ -41,6 +41,18 @@ AS_FN Which which_pair(i64 first, i64 count1, i64 count2)
             group * count2 + j};
 }
 
+/* Rows of a phase of this warp: `shared`, or behind the numbers of its lanes in `room`, of which
+ * each has NUMBERS. That becomes the place of this lane. */
+template <int NUMBERS> AS_FN REAL *rows_of_phase(REAL *shared, REAL *&room)
+{
+    if (NUMBERS + ROWS_ROOM == 0) /* there is no room */
+        return shared;
+    const i64 warp = (blockIdx.x * (i64)blockDim.x + threadIdx.x) / 32;
+    REAL *of_warp = room + warp * (NUMBERS * 32 + ROWS_ROOM);
+    room = of_warp + threadIdx.x % 32;
+    return ROWS_SHARED ? shared : of_warp + NUMBERS * 32;
+}
+
 /* Increments of a phase, and K. `points` are used if CHANNELS, and `above` is the row above the
  * strip, if there is one. */
 template <bool KEEP, bool WRITE>

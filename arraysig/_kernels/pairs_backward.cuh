@@ -22,11 +22,10 @@
  *              SEED_AT of the last column, or if that is negative by way of start
  *   HELD       numbers of a lane that backward_phase needs of a phase; they are in memory at
  *              HELD_AT, or if that is negative in shared memory
- *   SAVED      numbers of a lane that are saved of each phase of a strip: with KEEP_STRIP those,
- *              and HELD is 0; else its Front (save, restore), from which they are made anew
- *   ROOM_VJP   as ROOM
+ *   SAVED      numbers of a lane that are saved of each phase of a strip: with KEEP_STRIP, a macro
+ *              that is 0 or 1, those, and HELD is 0; else its Front (save, restore), from which
+ * they are made anew ROOM_VJP   as ROOM
  */
-#include "goursat_vjp.cuh"
 #include "pairs.cuh"
 
 extern "C" __global__ void __launch_bounds__(256, 1)
@@ -51,14 +50,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     constexpr bool held_shared = HELD_AT < 0;
     REAL *shared = (REAL *)memory + warp * (shared_rows + STEPS * BLOCK + TILE_SIZE +
                                             OF_POINTS * p_size + HELD * 32 * held_shared);
-    REAL *in = shared, *stage = shared + shared_rows, *z = stage + STEPS * BLOCK + lane;
-    REAL *p = OF_POINTS ? z + TILE_SIZE : z;
-    if (ROOM_VJP + ROWS_ROOM) {
-        room += (blockIdx.x * (i64)warps + warp) * (ROOM_VJP * 32 + ROWS_ROOM);
-        if (!ROWS_SHARED)
-            in = room + ROOM_VJP * 32;
-        room += lane;
-    }
+    REAL *in = rows_of_phase<ROOM_VJP>(shared, room), *stage = shared + shared_rows;
+    REAL *z = stage + STEPS * BLOCK + lane, *p = OF_POINTS ? z + TILE_SIZE : z;
     const Work work = {lane, warp, warps, z, p, in, in + ROW_SIZE, room};
     const i64 columns = pair.steps * COLUMNS, last = pair.strips - 1;
     const i64 gradient = (POINTS + 1) * (i64)pair.channels * 32;

@@ -27,13 +27,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
                               order1, split, scale, p0, p1, p2, power);
 
     REAL *shared = (REAL *)memory + warp * (TILE_SIZE + 2 * ROW_SIZE * ROWS_SHARED);
-    REAL *tile = shared + lane, *above = shared + TILE_SIZE;
-    if (ROOM + ROWS_ROOM) {
-        room += (blockIdx.x * (i64)warps + warp) * (ROOM * 32 + ROWS_ROOM);
-        if (!ROWS_SHARED)
-            above = room + ROOM * 32;
-        room += lane;
-    }
+    REAL *tile = shared + lane, *above = rows_of_phase<ROOM>(shared + TILE_SIZE, room);
     const Work work = {lane, warp, warps, tile, tile, above, above + ROW_SIZE, room};
     REAL *row = rows ? rows + blockIdx.x * pair.steps * COLUMNS : nullptr;
 

@@ -44,8 +44,6 @@ struct Front {
     Numbers<TERMS> a, b[ROWS];
 };
 
-constexpr int FRONT = (ROWS + 1) * TERMS;
-
 AS_FN void place(Front &f, REAL *room)
 {
     f.a.place(room, AT_A);

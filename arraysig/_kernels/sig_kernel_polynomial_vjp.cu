@@ -14,9 +14,11 @@
  * Macros: see polynomial.cuh.
  */
 #include "polynomial.cuh"
+#include "goursat_vjp.cuh"
 
 #define KEEP_STRIP 0
-constexpr int SAVED = FRONT, HELD = STEPS * ROWS * 2 * TERMS, HELD_AT = IN_REGISTERS ? -1 : AT_END;
+constexpr int SAVED = (ROWS + 1) * TERMS, HELD = STEPS * ROWS * 2 * TERMS;
+constexpr int HELD_AT = IN_REGISTERS ? -1 : AT_END;
 constexpr int ROOM_VJP = IN_REGISTERS ? 0 : AT_END + HELD, SEED_AT = -1;
 
 AS_FN void save(Front &f, REAL *to)

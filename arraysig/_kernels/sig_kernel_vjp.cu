@@ -15,6 +15,7 @@
  * Macros: see goursat.cuh.
  */
 #include "differences.cuh"
+#include "goursat_vjp.cuh"
 
 #define KEEP_STRIP 0
 constexpr int SAVED = ROWS + 1 + COLUMNS, HELD = STEPS * COLUMNS * (ROWS + 1), HELD_AT = -1;
@@ -119,14 +120,8 @@ AS_FN void backward_phase(const Pair &pair, Back &back, const Front &f, REAL *p,
                 back.a[i] = cell.a[i];
                 back.b[i] = cell.b[i];
                 const REAL sixth = cell.p[i] * REAL(1. / 6);
-                if (row + i < pair.last1)
-                    back.sum[i] += edges[i] * (REAL(0.5) + sixth) + corners[i] * sixth;
-                if (ends) {
-                    p[(t * COARSE + i) * 32] = back.sum[i] - back.before[i];
-                    if constexpr (OF_POINTS)
-                        back.before[i] = back.sum[i];
-                    back.sum[i] = 0;
-                }
+                add_step(edges[i] * (REAL(0.5) + sixth) + corners[i] * sixth, row + i < pair.last1,
+                         ends, back.sum[i], back.before[i], p[(t * COARSE + i) * 32]);
             }
         }
         if (lane == 0) {

@@ -11,15 +11,15 @@ _STEPS = 16
 
 
 def _cells(
-    gpu: Any, call: Call, depth: int, room: int, held: int, block: int, numbers: int
+    gpu: Any, call: Call, depth: int, size: int, points: int, block: int, numbers: int
 ) -> Cells:
-    """Those of lanes with `room` bytes for a number of each row and depth.
+    """Those of lanes with `size` bytes for a number of each row and depth, `points` for points.
 
     Where they are in memory, they have `numbers` numbers for each depth and row, less one.
     """
     deep = max(2, min(depth, _IN_REGISTERS))
-    rows = 1 << (room // (gpu.itemsize * deep)).bit_length() - 1
-    strip = call.strip(rows, 4, _STEPS, held // gpu.itemsize, block, 2 * depth - 1)
+    rows = 1 << (size // (gpu.itemsize * deep)).bit_length() - 1
+    strip = call.strip(rows, 4, _STEPS, points // gpu.itemsize, block, 2 * depth - 1)
     in_registers = depth <= _IN_REGISTERS
     return Cells(
         strip,

@@ -94,13 +94,13 @@ class Call(NamedTuple):
         return strip.strips * (strip.points + 1) * self.channels * 32, of_second * self.channels
 
     def strip(
-        self, rows: int, coarse: int, cells: int, held: int, block: int, numbers: int = 0
+        self, rows: int, coarse: int, cells: int, most: int, block: int, numbers: int = 0
     ) -> Strip:
         """The strips for lanes with at most `rows` rows and `coarse` increments.
 
         Lanes do `cells` columns in a phase. They hand down `numbers` numbers of each; if that is 0,
         one number, and do up to four of an increment in a step. They keep all channels of their
-        points if that are `held` numbers or fewer, else `block` channels at a time.
+        points if that are `most` numbers or fewer, else `block` channels at a time.
         """
         needed = -(-(self.length1 - 1) // 32)  # increments of a lane that one strip would need
         coarse = min(coarse, 1 << (needed - 1).bit_length())
@@ -110,7 +110,7 @@ class Call(NamedTuple):
         steps, split = cells // columns, self.order2 + 1 - columns.bit_length()
         coarse = rows >> row_order
         points = coarse + self.of_points
-        channels = self.channels if self.channels <= min(_IN_REGISTERS, held // points) else 0
+        channels = self.channels if self.channels <= min(_IN_REGISTERS, most // points) else 0
         strips = -(-((self.length1 - 1) << self.order1) // (32 * rows))
         all_steps = (self.length2 - 1) << split
         phases = -(-(all_steps + 31) // steps)
@@ -197,14 +197,14 @@ def fill(gpu: Any, out: Any, value: float) -> None:
     gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
 
 
-def launch(gpu: Any, ins: Any, out: Any, call: Call, cells: Cells, file: str) -> None:
+def launch(gpu: Any, ins: Any, out: Any, call: Call, sizes: Cells, file: str) -> None:
     """Signature kernels (pairs_forward.cuh)."""
-    size, strip = gpu.itemsize, cells.strip
+    size, strip = gpu.itemsize, sizes.strip
     row = strip.row if strip.strips > 1 else 0
-    shared = size * cells.shared
-    warps, most = _warps_and_pairs(gpu, call, strip, shared, row, cells.lanes)
-    room = [_scratch(gpu, n) for n in (most * row, most * warps * cells.lanes)]
-    source = gpu.source(file, **call.macros(strip), **cells.macros)
+    shared = size * sizes.shared
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, row, sizes.lanes)
+    room = [_scratch(gpu, n) for n in (most * row, most * warps * sizes.lanes)]
+    source = gpu.source(file, **call.macros(strip), **sizes.macros)
     args = call.args(gpu, strip)
     for first, pairs in gpu.launches(call.pairs, most):
         grid, block = (pairs,), (32 * warps,)
@@ -212,19 +212,19 @@ def launch(gpu: Any, ins: Any, out: Any, call: Call, cells: Cells, file: str) ->
         gpu.launch(source, "sig_kernel_pairs", grid, block, arguments, warps * shared)
 
 
-def launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, cells: Cells, file: str) -> None:
+def launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, sizes: Cells, file: str) -> None:
     """Their gradients (pairs_backward.cuh)."""
-    size, strip = gpu.itemsize, cells.strip
-    shared = size * cells.shared_vjp(call.of_points)
+    size, strip = gpu.itemsize, sizes.strip
+    shared = size * sizes.shared_vjp(call.of_points)
     gradients = call.gradients(strip)
     row = strip.strips * strip.row
-    saved = 32 * strip.phases * cells.saved
+    saved = 32 * strip.phases * sizes.saved
     alike = sum(gradients) + row
-    warps, most = _warps_and_pairs(gpu, call, strip, shared, alike, saved + cells.lanes)
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, alike, saved + sizes.lanes)
     given = call.static_kernel == GIVEN
     grads = [*outs, None] if given else [_scratch(gpu, most * n) for n in gradients]
-    room = [_scratch(gpu, most * n) for n in (row, warps * saved, warps * cells.lanes)]
-    source = gpu.source(file, **call.macros(strip), **cells.macros)
+    room = [_scratch(gpu, most * n) for n in (row, warps * saved, warps * sizes.lanes)]
+    source = gpu.source(file, **call.macros(strip), **sizes.macros)
     args = call.args(gpu, strip)
     for first, pairs in gpu.launches(call.pairs, most):
         grid, block = (pairs,), (32 * warps,)

@@ -41,7 +41,8 @@ def _literals(numbers: list[Fraction], least: float) -> str:
 
 
 @functools.cache
-def _macros(order: int, fold: int, unit: int, in_registers: bool) -> dict[str, int | str]:
+def _macros(itemsize: int, order: int, fold: int, in_registers: bool) -> dict[str, int | str]:
+    unit = _FLOAT_UNIT if itemsize == 4 and order > _MOST_FLOAT else 1
     factorials = [Fraction(unit**n, math.factorial(n)) for n in range(2 * order + 1)]
     powers = order + fold if fold else 0
     rates = [Fraction(1, 2 * (2 * j + 1)) for j in range(order)]
@@ -57,19 +58,14 @@ def _macros(order: int, fold: int, unit: int, in_registers: bool) -> dict[str, i
     }
 
 
-def _macros_for(gpu: Any, order: int, fold: int, in_registers: bool) -> dict[str, int | str]:
-    unit = _FLOAT_UNIT if gpu.itemsize == 4 and order > _MOST_FLOAT else 1
-    return _macros(order, fold, unit, in_registers)
-
-
 def cells(gpu: Any, call: Call, order: int, fold: int) -> Cells:
     """Without gradient."""
     size, terms = gpu.itemsize, order + 1
     in_registers, both = (order <= most for most in _FORWARD[size, fold > 0])
-    held = (128 if (terms + fold) * size <= 112 else 32) // size
-    strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, held, 8, terms)
+    points = (128 if (terms + fold) * size <= 112 else 32) // size
+    strip = call.strip(1 + both, 1 + both, 16 if in_registers else 8, points, 8, terms)
     room = 0 if in_registers else 5 * terms
-    return Cells(strip, _macros_for(gpu, order, fold, in_registers), room=room)
+    return Cells(strip, _macros(size, order, fold, in_registers), room=room)
 
 
 def cells_vjp(gpu: Any, call: Call, order: int, fold: int) -> Cells:
@@ -86,7 +82,7 @@ def cells_vjp(gpu: Any, call: Call, order: int, fold: int) -> Cells:
     held = strip.steps * strip.rows * 2 * terms
     return Cells(
         strip,
-        _macros_for(gpu, order, fold, in_registers),
+        _macros(size, order, fold, in_registers),
         room=0 if in_registers else 7 * terms + held,
         saved=(strip.rows + 1) * terms,
         held=held if in_registers else 0,
