@@ -11,7 +11,7 @@
  *              saved (grid, warps, phases, SAVED, 32); room (grid, warps, 32 ROOM_VJP + ROWS_ROOM).
  *              Dynamic shared memory: see the pointers below.
  *
- * Of cells it needs what pairs.cuh says, and
+ * Of cells it needs what pairs.cuh says, goursat_vjp.cuh, and
  *   Back       what a lane knows of the adjoint in a phase; `before` is what weighs the gradients
  *              behind the last step. place, start: where that is, and its beginning
  *   backward_phase  does a phase; p becomes what weighs the gradients: dF/dp of the increments that
@@ -22,9 +22,10 @@
  *              SEED_AT of the last column, or if that is negative by way of start
  *   HELD       numbers of a lane that backward_phase needs of a phase; they are in memory at
  *              HELD_AT, or if that is negative in shared memory
- *   SAVED      numbers of a lane that are saved of each phase of a strip: with KEEP_STRIP, a macro
- *              that is 0 or 1, those, and HELD is 0; else its Front (save, restore), from which
- * they are made anew ROOM_VJP   as ROOM
+ *   SAVED      numbers of a lane that are saved of each phase of a strip. With KEEP_STRIP, a macro
+ *              that is 0 or 1, they are what backward_phase needs, and HELD is 0; else those of its
+ *              Front (save, restore), from which that is made anew
+ *   ROOM_VJP   as ROOM
  */
 #include "pairs.cuh"
 
