@@ -56,8 +56,7 @@ AS_FN void start(Back &back, REAL, i64)
         back.right[i] = back.sum[i] = back.before[i] = 0;
 }
 
-/* `keep` has K of the phase, behind that of the phases before; `in` and `out` have sums as above.
- */
+/* `keep` has K of the phase, behind that of those before; `in` and `out` have sums as above. */
 AS_FN void backward_phase(const Pair &pair, Back &back, const Front &, REAL *p, const REAL *keep,
                           const REAL *in, REAL *out, const Nodes<const REAL> &seeds, i64 row, i64 j,
                           int lane, REAL *)

@@ -16,12 +16,6 @@
  */
 #include "goursat.cuh"
 
-/* Gradients of a lane, for a block of channels: of its points or increments, and what goes up: of
- * given increments what lanes below add to the lane's. */
-struct Gradients {
-    REAL x[POINTS][BLOCK], y[BLOCK];
-};
-
 /* Adds dF/dp of a step, if its row is there, to the sum over the cells of an increment. With the
  * step that `ends` it, which is the first one, `p` becomes what weighs the gradients: the sum, less
  * `before`, that of the increment behind it but for the linear kernel. */
@@ -36,6 +30,12 @@ AS_FN void add_step(REAL of_p, bool there, bool ends, REAL &sum, REAL &before, R
         before = sum;
     sum = 0;
 }
+
+/* Gradients of a lane, for a block of channels: of its points or increments, and what goes up: of
+ * given increments what lanes below add to the lane's. */
+struct Gradients {
+    REAL x[POINTS][BLOCK], y[BLOCK];
+};
 
 AS_FN void start(Gradients &g)
 {

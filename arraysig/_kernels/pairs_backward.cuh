@@ -105,12 +105,13 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         for (i64 t = 0; t < pair.phases + DELAY * (warps - 1); t++) {
             const i64 phase = pair.phases - 1 - (t - DELAY * warp), step = phase * STEPS;
             if (on && 0 <= phase && phase < pair.phases) {
-                REAL *of_phase = saved + phase * SAVED * 32, *keep = of_phase;
+                REAL *of_phase = saved + phase * SAVED * 32;
 #if KEEP_STRIP
+                const REAL *keep = of_phase;
                 columns_of_z(pair, points, z, row, step - lane, ENTRIES);
                 increments(pair, z, p, step - lane);
 #else
-                keep = held_shared ? p + p_size : room + HELD_AT * 32;
+                REAL *keep = held_shared ? p + p_size : room + HELD_AT * 32;
                 restore(front, of_phase);
                 phase_forward<true, false>(pair, work, front, points, strip, row, phase, above,
                                            keep, {});

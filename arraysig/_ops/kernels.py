@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._core.op import OPS, Op, Plan, Shape, Spec
-from . import branched_kernels_cuda, kernels_cuda, polynomial_cuda
+from . import branched_kernels_cuda, differences_cuda, kernels_cuda, polynomial_cuda
 
 
 class Scheme(NamedTuple):
@@ -21,20 +21,20 @@ class Scheme(NamedTuple):
 
     Attributes
     ----------
+    name : of the op, and of the CUDA C with the cells; gradients of both end in ``_vjp``
     function : the public one
     numbers : their names
     orders : both dyadic orders of the grid
     work : multiply-adds of an increment of the static kernel; if 0, K = 1
     cuda : module with the cells of the GPU
-    file : CUDA C that has them; that of the gradient ends in ``_vjp``
     """
 
+    name: str
     function: str
     numbers: tuple[str, ...]
     orders: Callable[..., tuple[int, int]]
     work: Callable[..., int]
     cuda: Any
-    file: str
 
     def result(
         self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, ...], grid: bool
@@ -87,7 +87,7 @@ class Scheme(NamedTuple):
             return
         paths = (*ins, None)[:2]
         cells = self.cuda.cells(gpu, call, *numbers)
-        kernels_cuda.launch(gpu, paths, outs[0], call, cells, f"{self.file}.cu")
+        kernels_cuda.launch(gpu, paths, outs[0], call, cells, f"{self.name}.cu")
 
     def launch_vjp(self, gpu: Any, ins: Any, outs: Any, plan: Plan, *attrs: Any) -> None:
         """Their gradients."""
@@ -98,7 +98,7 @@ class Scheme(NamedTuple):
             return
         arrays = (*ins, None)[:3]
         cells = self.cuda.cells_vjp(gpu, call, *numbers)
-        kernels_cuda.launch_vjp(gpu, arrays, outs, call, cells, f"{self.file}_vjp.cu")
+        kernels_cuda.launch_vjp(gpu, arrays, outs, call, cells, f"{self.name}_vjp.cu")
 
 
 def _plan_vjp(plan: Callable[..., Plan], arrays: int) -> Callable[..., Plan]:
@@ -127,7 +127,8 @@ class Rows(NamedTuple):
 _REST = "int static_kernel, float p0, float p1, float p2, bool symmetric, bool grid, int n_jobs"
 
 
-def _rows(name: str, scheme: Scheme) -> Rows:
+def _rows(scheme: Scheme) -> Rows:
+    name = scheme.name
     numbers = ", ".join(f"int {number}" for number in scheme.numbers)
     # Torch's compiler follows names from closures, not rows.
     name_vjp, increments_vjp = f"{name}_vjp", f"{name}_increments_vjp"
@@ -168,35 +169,32 @@ def _rows(name: str, scheme: Scheme) -> Rows:
 
 
 differences = _rows(
-    "sig_kernel",
     Scheme(
+        "sig_kernel",
         "sig_kernel",
         ("order1", "order2"),
         lambda order1, order2: (order1, order2),
         lambda order1, order2: 4 << (order1 + order2),
-        kernels_cuda,
-        "sig_kernel",
+        differences_cuda,
     ),
 )
 polynomial = _rows(
-    "sig_kernel_polynomial",
     Scheme(
+        "sig_kernel_polynomial",
         "sig_kernel",
         ("order", "fold"),
         lambda order, fold: (0, 0),
         lambda order, fold: 3 * (order + fold + 1) ** 2,
         polynomial_cuda,
-        "sig_kernel_polynomial",
     ),
 )
 branched = _rows(
-    "branched_sig_kernel",
     Scheme(
+        "branched_sig_kernel",
         "branched_sig_kernel",
         ("depth", "order1", "order2"),
         lambda depth, order1, order2: (order1, order2),
         lambda depth, order1, order2: 25 * depth << (order1 + order2),
         branched_kernels_cuda,
-        "branched_sig_kernel",
     ),
 )

@@ -197,14 +197,14 @@ def fill(gpu: Any, out: Any, value: float) -> None:
     gpu.launch(source, "sig_kernel_fill", (blocks,), (256,), (out, size, gpu.real(value)))
 
 
-def launch(gpu: Any, ins: Any, out: Any, call: Call, sizes: Cells, file: str) -> None:
+def launch(gpu: Any, ins: Any, out: Any, call: Call, cells: Cells, file: str) -> None:
     """Signature kernels (pairs_forward.cuh)."""
-    size, strip = gpu.itemsize, sizes.strip
+    size, strip = gpu.itemsize, cells.strip
     row = strip.row if strip.strips > 1 else 0
-    shared = size * sizes.shared
-    warps, most = _warps_and_pairs(gpu, call, strip, shared, row, sizes.lanes)
-    room = [_scratch(gpu, n) for n in (most * row, most * warps * sizes.lanes)]
-    source = gpu.source(file, **call.macros(strip), **sizes.macros)
+    shared = size * cells.shared
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, row, cells.lanes)
+    room = [_scratch(gpu, n) for n in (most * row, most * warps * cells.lanes)]
+    source = gpu.source(file, **call.macros(strip), **cells.macros)
     args = call.args(gpu, strip)
     for first, pairs in gpu.launches(call.pairs, most):
         grid, block = (pairs,), (32 * warps,)
@@ -212,19 +212,19 @@ def launch(gpu: Any, ins: Any, out: Any, call: Call, sizes: Cells, file: str) ->
         gpu.launch(source, "sig_kernel_pairs", grid, block, arguments, warps * shared)
 
 
-def launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, sizes: Cells, file: str) -> None:
+def launch_vjp(gpu: Any, ins: Any, outs: Any, call: Call, cells: Cells, file: str) -> None:
     """Their gradients (pairs_backward.cuh)."""
-    size, strip = gpu.itemsize, sizes.strip
-    shared = size * sizes.shared_vjp(call.of_points)
+    size, strip = gpu.itemsize, cells.strip
+    shared = size * cells.shared_vjp(call.of_points)
     gradients = call.gradients(strip)
     row = strip.strips * strip.row
-    saved = 32 * strip.phases * sizes.saved
+    saved = 32 * strip.phases * cells.saved
     alike = sum(gradients) + row
-    warps, most = _warps_and_pairs(gpu, call, strip, shared, alike, saved + sizes.lanes)
+    warps, most = _warps_and_pairs(gpu, call, strip, shared, alike, saved + cells.lanes)
     given = call.static_kernel == GIVEN
     grads = [*outs, None] if given else [_scratch(gpu, most * n) for n in gradients]
-    room = [_scratch(gpu, most * n) for n in (row, warps * saved, warps * sizes.lanes)]
-    source = gpu.source(file, **call.macros(strip), **sizes.macros)
+    room = [_scratch(gpu, most * n) for n in (row, warps * saved, warps * cells.lanes)]
+    source = gpu.source(file, **call.macros(strip), **cells.macros)
     args = call.args(gpu, strip)
     for first, pairs in gpu.launches(call.pairs, most):
         grid, block = (pairs,), (32 * warps,)
@@ -272,18 +272,3 @@ def _launch_sums(
         blocks = min(-(-points * call.channels // 256), 32 * gpu.processors)
         args = grads[i], outs[i], first, pairs, call.count1, call.count2, *rest[i]
         gpu.launch(source, f"sig_kernel_sum{i + 1}", (blocks,), (256,), args)
-
-
-def cells(gpu: Any, call: Call, *orders: int) -> Cells:
-    """Of finite differences (differences.cuh)."""
-    size = gpu.itemsize
-    rows = (64 if call.grid else 128) // size  # more addresses of nodes would spill
-    return Cells(call.strip(rows, 4, 16 * min(4, 1 << call.order2), 320 // size, 8))
-
-
-def cells_vjp(gpu: Any, call: Call, *orders: int) -> Cells:
-    """For the gradient."""
-    size = gpu.itemsize
-    strip = call.strip(32 // size, 16 // size, 16, 160 // size, 4)
-    saved, held = strip.rows + 1 + strip.columns, strip.steps * strip.columns * (strip.rows + 1)
-    return Cells(strip, saved=saved, held=held)
