@@ -225,13 +225,13 @@ AS_INLINE void AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC *s, V
     }
 }
 
-/* out[column][row] = static kernel of points x[row] and y[column]; weights of columns are `stride`
- * apart, if they are wanted. */
+/* out[column][row] = static kernel of points x[row] and y[column], and weights of columns `stride`
+ * apart, if they are wanted. Of two columns the second may repeat the first. */
 AS_INLINE void AS_T(kernel_of_points)(const PDE_JOB *job, const VEC *x, const VEC *y, VEC *out,
-                                      VEC *weights, i64 stride, const int kind, const int rows,
-                                      const int columns)
+                                      VEC *weights, i64 stride, int repeat, const int kind,
+                                      const int rows, const int columns)
 {
-    const i64 d = job->channels;
+    const i64 d = job->channels, next = repeat ? 0 : d;
     const int count = rows * columns;
     AS_UNROLL for (int i = 0; i < count; ++i) out[i] = (VEC){0};
     for (i64 a = 0; a < d; ++a) {
@@ -241,11 +241,13 @@ AS_INLINE void AS_T(kernel_of_points)(const PDE_JOB *job, const VEC *x, const VE
             AS_IN_REGISTER(point);
             AS_UNROLL for (int c = 0; c < columns; ++c)
             {
-                const VEC other = y[c * d + a], gap = point - other;
+                const VEC other = y[c * next + a], gap = point - other;
                 out[c * rows + r] += kind == AS_POLYNOMIAL ? point * other : gap * gap;
             }
         }
     }
+    if (repeat)
+        stride = 0;
     AS_UNROLL for (int i = 0; i < count; i += 2)
     {
         VEC weight[2];
@@ -269,17 +271,12 @@ AS_INLINE void AS_T(increments_of_points)(const PDE_JOB *job, const VEC *x, cons
     VEC before[AS_PDE_ROWS], here[MOST * AS_PDE_ROWS];
     AS_UNROLL for (int r = 0; r < rows; ++r) before[r] = gaps[r];
     for (i64 t = 0; t < columns;) {
-        VEC *to = weights ? weights + t * (rows + 1) : NULL;
-        const int count = t + together <= columns ? together : 1;
-        if (count == together)
-            AS_T(kernel_of_points)(job, x, y + t * job->channels, here, to, rows + 1, kind, rows,
-                                   together);
-        else
-            AS_T(kernel_of_points)(job, x, y + t * job->channels, here, to, rows + 1, kind, rows,
-                                   1);
+        AS_T(kernel_of_points)(job, x, y + t * job->channels, here,
+                               weights ? weights + t * (rows + 1) : NULL, rows + 1,
+                               t + together > columns, kind, rows, together);
         AS_UNROLL for (int c = 0; c < together; ++c)
         {
-            if (c == count)
+            if (t == columns)
                 break;
             VEC above = edge[t];
             AS_UNROLL for (int r = 0; r < rows; ++r)
@@ -302,7 +299,7 @@ AS_INLINE void AS_T(row_of_points)(const PDE_JOB *job, const VEC *x, const VEC *
 {
     for (i64 t = 0; t < columns; ++t)
         AS_T(kernel_of_points)(job, x, y + t * job->channels, out + t,
-                               weights ? weights + t * stride : NULL, stride, kind, 1, 1);
+                               weights ? weights + t * stride : NULL, stride, 0, kind, 1, 1);
 }
 
 /* out[column][row] = inner products of x[row] and y[column], of one column or two. */
