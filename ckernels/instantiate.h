@@ -14,16 +14,6 @@
 #include "simd_math.inc.c"
 #include "pde.inc.c"
 #include "pde_differences.inc.c"
-#define AS_SLOPES AS_T
-#define AS_EACH AS_UNROLL
-#include "pde_slopes.inc.c"
-#undef AS_SLOPES
-#undef AS_EACH
-#define AS_SLOPES(NAME) AS_T(NAME##_of_any)
-#define AS_EACH
-#include "pde_slopes.inc.c"
-#undef AS_SLOPES
-#undef AS_EACH
 #include "pde_polynomial.inc.c"
 #include "pde_branched.inc.c"
 #include "sig_kernel.inc.c"

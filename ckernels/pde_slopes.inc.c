@@ -17,11 +17,11 @@
  * Layouts are those of pde_polynomial.inc.c: A is u, then g; of B the first number is not used.
  *
  * This file is compiled twice: with AS_EACH to unroll loops, for degrees that the compiler knows,
- * and for all others, which would take it minutes. AS_SLOPES makes names.
+ * and for all others, which would take it minutes. AS_CELLS makes names.
  */
 
 /* d[j] = g[j-1] - g[j+1] */
-AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree)
+AS_INLINE void AS_CELLS(differences_of)(const VEC *g, VEC *d, const int degree)
 {
     AS_EACH for (int j = 0; j < degree; ++j)
     {
@@ -32,8 +32,8 @@ AS_INLINE void AS_SLOPES(differences_of)(const VEC *g, VEC *d, const int degree)
 
 /* `sum` and 2 Y[n] but for 2 u + d[0], where d are the differences of h. What `sum` depends on may
  * be late, so that it waits for one operation only. */
-AS_INLINE VEC AS_SLOPES(add_moment)(const PDE_JOB *job, VEC sum, const VEC *d, const int n,
-                                    const int degree, const int powers)
+AS_INLINE VEC AS_CELLS(add_moment)(const PDE_JOB *job, VEC sum, const VEC *d, const int n,
+                                   const int degree, const int powers)
 {
     const int count = AS_SUMMED(n, degree, powers);
     if (count < 2)
@@ -47,8 +47,8 @@ AS_INLINE VEC AS_SLOPES(add_moment)(const PDE_JOB *job, VEC sum, const VEC *d, c
 
 /* p step[n][j], by sums, which go beside products, from others that are needed too: it is the same
  * for 2j and n/2, and twice that for 2n+1 and j. */
-AS_INLINE VEC AS_SLOPES(scaled_step)(const PDE_JOB *job, VEC p, int n, int j, const int degree,
-                                     const int powers)
+AS_INLINE VEC AS_CELLS(scaled_step)(const PDE_JOB *job, VEC p, int n, int j, const int degree,
+                                    const int powers)
 {
     int doublings = 0;
     if (__builtin_constant_p(degree)) {
@@ -76,7 +76,7 @@ AS_INLINE VEC AS_SLOPES(scaled_step)(const PDE_JOB *job, VEC p, int n, int j, co
 
 /* What w starts from: g, of which every other coefficient carries 2 u + d[0], so that the first of
  * their differences does, and no other. */
-AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int degree)
+AS_INLINE void AS_CELLS(carry)(const VEC *g, VEC carried, VEC *from, const int degree)
 {
     AS_EACH for (int j = 0; j < degree; ++j)
     {
@@ -87,19 +87,19 @@ AS_INLINE void AS_SLOPES(carry)(const VEC *g, VEC carried, VEC *from, const int 
 
 /* g' in w, from g and differences of h. With `kept` what steps multiply by their factors, [n][j],
  * is left there, and w is of no use. */
-AS_INLINE void AS_SLOPES(opposite_edge)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
-                                        const VEC *of_h, VEC *w, VEC *kept, const int degree,
-                                        const int powers)
+AS_INLINE void AS_CELLS(opposite_edge)(const PDE_JOB *job, VEC p, VEC twice, const VEC *g,
+                                       const VEC *of_h, VEC *w, VEC *kept, const int degree,
+                                       const int powers)
 {
     const VEC carried = twice + of_h[0];
     VEC from[AS_MOST_FOLDED], changes[AS_MOST_FOLDED];
-    AS_SLOPES(carry)(g, carried, from, degree);
+    AS_CELLS(carry)(g, carried, from, degree);
     AS_EACH for (int n = powers - 1; n >= 0; --n)
     {
         const int inner = n == powers - 1, count = AS_CHANGED(n, degree, powers);
         VEC *d = kept ? kept + n * degree : changes;
-        AS_SLOPES(differences_of)(inner ? g : w, d, degree);
-        d[0] = AS_SLOPES(add_moment)(job, d[0], of_h, n + 1, degree, powers);
+        AS_CELLS(differences_of)(inner ? g : w, d, degree);
+        d[0] = AS_CELLS(add_moment)(job, d[0], of_h, n + 1, degree, powers);
         if (inner)
             d[0] += carried;
         if (kept && !n)
@@ -108,26 +108,26 @@ AS_INLINE void AS_SLOPES(opposite_edge)(const PDE_JOB *job, VEC p, VEC twice, co
         {
             w[j] = n ? from[j] : g[j];
             if (j < count)
-                w[j] += AS_SLOPES(scaled_step)(job, p, n, j, degree, powers) * d[j];
+                w[j] += AS_CELLS(scaled_step)(job, p, n, j, degree, powers) * d[j];
         }
     }
 }
 
 /* The edges opposite to A and B. */
-AS_INLINE void AS_SLOPES(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
-                                      VEC *next_a, VEC *next_b, const int degree, const int fold)
+AS_INLINE void AS_CELLS(pass_slopes)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
+                                     VEC *next_a, VEC *next_b, const int degree, const int fold)
 {
     const VEC twice = a[0] + a[0];
     VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED];
-    AS_SLOPES(differences_of)(a + 1, of_g, degree);
-    AS_SLOPES(differences_of)(b + 1, of_h, degree);
+    AS_CELLS(differences_of)(a + 1, of_g, degree);
+    AS_CELLS(differences_of)(b + 1, of_h, degree);
     next_a[0] = a[0] + b[1];
-    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, of_h, next_a + 1, NULL, degree, degree + fold);
-    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, of_g, next_b + 1, NULL, degree, degree + fold);
+    AS_CELLS(opposite_edge)(job, p, twice, a + 1, of_h, next_a + 1, NULL, degree, degree + fold);
+    AS_CELLS(opposite_edge)(job, p, twice, b + 1, of_g, next_b + 1, NULL, degree, degree + fold);
 }
 
 /* Adds to `of_g` the adjoint of differences_of, whose results have the adjoint `of_d`. */
-AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const int degree)
+AS_INLINE void AS_CELLS(add_differences_back)(const VEC *of_d, VEC *of_g, const int degree)
 {
     AS_EACH for (int j = 0; j < degree; ++j)
     {
@@ -140,8 +140,8 @@ AS_INLINE void AS_SLOPES(add_differences_back)(const VEC *of_d, VEC *of_g, const
 /* The adjoint of one edge: `of_out`, which is lost, is that of g', and `d` what opposite_edge
  * keeps. of_g gets that of g, of_e that of the differences of h, by way of Y, and that of u is
  * added to `of_value`. Returns dF/dp. */
-AS_INLINE VEC AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, const VEC *d, VEC *of_out, VEC *of_g,
-                                   VEC *of_e, VEC *of_value, const int degree, const int powers)
+AS_INLINE VEC AS_CELLS(edge_back)(const PDE_JOB *job, VEC p, const VEC *d, VEC *of_out, VEC *of_g,
+                                  VEC *of_e, VEC *of_value, const int degree, const int powers)
 {
     VEC sum = {0}, of_p = {0}, of_d[AS_MOST_FOLDED];
     AS_EACH for (int j = 0; j < degree; ++j) of_g[j] = of_e[j] = (VEC){0};
@@ -178,22 +178,22 @@ AS_INLINE VEC AS_SLOPES(edge_back)(const PDE_JOB *job, VEC p, const VEC *d, VEC 
 
 /* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', to those of A and B.
  * Returns the derivative with respect to p. */
-AS_INLINE VEC AS_SLOPES(slopes_back)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
-                                     VEC *of_a, VEC *of_b, const int degree, const int fold)
+AS_INLINE VEC AS_CELLS(slopes_back)(const PDE_JOB *job, VEC p, const VEC *a, const VEC *b,
+                                    VEC *of_a, VEC *of_b, const int degree, const int fold)
 {
     const int powers = degree + fold;
     VEC d[AS_MOST_FOLDED], e[AS_MOST_FOLDED]; /* differences of slopes, then their adjoints */
     VEC of_g[AS_MOST_FOLDED], of_h[AS_MOST_FOLDED], w[AS_MOST_FOLDED];
     VEC kept[AS_MOST_POWERS * AS_MOST_FOLDED];
     const VEC twice = a[0] + a[0], of_value = of_a[0];
-    AS_SLOPES(differences_of)(b + 1, e, degree);
-    AS_SLOPES(opposite_edge)(job, p, twice, a + 1, e, w, kept, degree, powers);
-    VEC of_p = AS_SLOPES(edge_back)(job, p, kept, of_a + 1, of_g, e, of_a, degree, powers);
-    AS_SLOPES(differences_of)(a + 1, d, degree);
-    AS_SLOPES(opposite_edge)(job, p, twice, b + 1, d, w, kept, degree, powers);
-    of_p += AS_SLOPES(edge_back)(job, p, kept, of_b + 1, of_h, d, of_a, degree, powers);
-    AS_SLOPES(add_differences_back)(d, of_g, degree);
-    AS_SLOPES(add_differences_back)(e, of_h, degree);
+    AS_CELLS(differences_of)(b + 1, e, degree);
+    AS_CELLS(opposite_edge)(job, p, twice, a + 1, e, w, kept, degree, powers);
+    VEC of_p = AS_CELLS(edge_back)(job, p, kept, of_a + 1, of_g, e, of_a, degree, powers);
+    AS_CELLS(differences_of)(a + 1, d, degree);
+    AS_CELLS(opposite_edge)(job, p, twice, b + 1, d, w, kept, degree, powers);
+    of_p += AS_CELLS(edge_back)(job, p, kept, of_b + 1, of_h, d, of_a, degree, powers);
+    AS_CELLS(add_differences_back)(d, of_g, degree);
+    AS_CELLS(add_differences_back)(e, of_h, degree);
     AS_EACH for (int j = 0; j < degree; ++j)
     {
         of_a[1 + j] = of_g[j];

@@ -26,6 +26,7 @@
 #endif
 
 #define AS_INLINE static inline __attribute__((always_inline))
+#define AS_OUTLINE static __attribute__((noinline))
 #ifdef __clang__
 #define AS_UNROLL _Pragma("unroll")
 #else
