@@ -36,9 +36,15 @@ CFLAGS = ["-O3", "-g0", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "
 
 
 def instruction_sets() -> dict[str, list[str]]:
-    """Name and flags of every instruction set that is compiled on this architecture."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return X86 if x86 else {"base": []}
+    """Name and flags of every instruction set that is compiled on this architecture.
+
+    Those in ARRAYSIG_ISAS, if that is set; "base" always is.
+    """
+    known = X86 if platform.machine().lower() in ("x86_64", "amd64") else {"base": []}
+    wanted = os.environ.get("ARRAYSIG_ISAS", " ".join(known)).split()
+    if not known.keys() >= set(wanted):
+        raise SystemExit(f"ARRAYSIG_ISAS={' '.join(wanted)}: there are {' '.join(known)}")
+    return {isa: flags for isa, flags in known.items() if isa in ("base", *wanted)}
 
 
 def cdef() -> str:
@@ -115,7 +121,7 @@ class BuildExt(build_ext):
         ffi.emit_c_code(str(generated))
         ext.sources = [str(generated), os.path.relpath(HERE / "dispatch.c")]
         ext.include_dirs += include
-        ext.define_macros += [("AS_X86", "1")] if len(isas) > 1 else []
+        ext.define_macros += [(f"AS_{isa.upper()}", "1") for isa in isas if isa != "base"]
         ext.extra_compile_args += [*flags, "-Wno-unused-parameter", "-Wno-unused-function"]
         ext.extra_link_args += omp_link
         # setuptools relinks only when one of these is newer than the extension

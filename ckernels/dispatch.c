@@ -2,8 +2,11 @@
 #include "arraysig.h"
 
 extern const as_table as_table_base;
-#ifdef AS_X86
-extern const as_table as_table_avx2, as_table_avx512;
+#ifdef AS_AVX2
+extern const as_table as_table_avx2;
+#endif
+#ifdef AS_AVX512
+extern const as_table as_table_avx512;
 #endif
 
 static const as_table *active = &as_table_base;
@@ -14,11 +17,16 @@ static const as_table *find(const char *name, char *list, size_t size)
 {
     const as_table *tables[3] = {&as_table_base}, *found = NULL;
     int n = 1;
-#ifdef AS_X86
+#if defined(AS_AVX2) || defined(AS_AVX512)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef AS_AVX2
+    if (has_avx2)
         tables[n++] = &as_table_avx2;
-    if (n == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+#endif
+#ifdef AS_AVX512
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
         tables[n++] = &as_table_avx512;
 #endif

@@ -19,6 +19,7 @@ import pytest
 
 import arraysig
 from arraysig._core import cpu
+from ckernels import build
 
 
 def run(code: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,6 +67,16 @@ def test_instruction_sets_agree(tmp_path: pathlib.Path) -> None:
 def test_the_best_instruction_set_is_chosen() -> None:
     done = run("from arraysig._core import cpu; print(cpu.instruction_set())", ARRAYSIG_ISA="")
     assert done.stdout.split() == cpu.instruction_sets()[-1:]
+
+
+def test_instruction_sets_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARRAYSIG_ISAS", raising=False)
+    every = list(build.instruction_sets())
+    monkeypatch.setenv("ARRAYSIG_ISAS", every[-1])
+    assert list(build.instruction_sets()) == list(dict.fromkeys(["base", every[-1]]))
+    monkeypatch.setenv("ARRAYSIG_ISAS", "base mmx")
+    with pytest.raises(SystemExit, match="ARRAYSIG_ISAS=base mmx: there are base"):
+        build.instruction_sets()
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
