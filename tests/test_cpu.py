@@ -70,8 +70,9 @@ def test_the_best_instruction_set_is_chosen() -> None:
 
 
 def test_instruction_sets_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ARRAYSIG_ISAS", raising=False)
+    monkeypatch.setenv("ARRAYSIG_ISAS", "")
     every = list(build.instruction_sets())
+    assert len(every) == (3 if platform.machine() == "x86_64" else 1)
     monkeypatch.setenv("ARRAYSIG_ISAS", every[-1])
     assert list(build.instruction_sets()) == list(dict.fromkeys(["base", every[-1]]))
     monkeypatch.setenv("ARRAYSIG_ISAS", "base mmx")
