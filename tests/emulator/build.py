@@ -36,14 +36,17 @@ _COMMON = (
 _LINES = ("-gdwarf-4",)
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _STRICT = ("-Wl,-z,defs",)
+# Not libstdc++, whose symbols take most of the time of linking.
+_SMALL = (*_STRICT, "-nodefaultlibs", "-lm", "-lgcc", "-lc")
 FLAVORS = {
-    # Compilers take longer than kernels run, and nobody asks for lines.
-    "fast": _Flavor(("-O1",), ("-O2",), _STRICT),
-    # Linked without -fsanitize: the runtime provides the functions that the compiler calls.
+    # Compilers and linkers take longer than kernels run, and nobody asks for lines.
+    "fast": _Flavor(("-O0",), ("-O2",), _SMALL),
+    # Linked without -fsanitize: the runtime provides the functions that the compiler calls. Not -O0:
+    # there copies of structures read what lies between members, which nothing wrote.
     "race": _Flavor(("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
-    "asan": _Flavor(("-O1", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
+    "asan": _Flavor(("-O0", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
     # What machines other than x86-64 use in `fast`; slower.
-    "portable": _Flavor(("-O1",), ("-O2", "-DEMU_UCONTEXT"), _STRICT),
+    "portable": _Flavor(("-O0",), ("-O2", "-DEMU_UCONTEXT"), _SMALL),
 }
 
 _ALIGN = r"(?:(?:__align__|alignas)\s*\([^()]*\)\s*)?"
@@ -90,7 +93,7 @@ def build(code: str, flavor: str) -> Path:
         source, object_ = shared.with_name("kernel.cpp"), shared.with_name("kernel.o")
         source.write_text(text, encoding="utf-8")
         _compile(["-I", str(_header(flavor).parent), *options, str(source)], object_)
-        link = ["-shared", *FLAVORS[flavor].link, str(object_), str(runtime)]
+        link = ["-shared", str(object_), str(runtime), *FLAVORS[flavor].link]
         _gxx([*link, "-o", str(shared)])
 
     key = _key("kernel", text, _read("cuda_emu.h"), runtime.name, *options)
@@ -109,8 +112,8 @@ def _made(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 def _kernel_options(flavor: str) -> list[str]:
-    # -w: the warnings that matter for these sources are NVRTC's
-    return ["-w", *FLAVORS[flavor].kernel, "-I", str(_HERE)]
+    # -w: the warnings that matter for these sources are NVRTC's; devices know no exceptions
+    return ["-w", "-fno-exceptions", *FLAVORS[flavor].kernel, "-I", str(_HERE)]
 
 
 @functools.cache

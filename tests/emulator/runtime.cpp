@@ -100,7 +100,7 @@ const emu_kernel *kernel;
 void **arguments;
 
 Fiber launcher;
-std::vector<Fiber> fibers;
+std::array<Fiber, MAX_THREADS> fibers;
 char *stacks, *stacks_end;
 int threads, alive, current = -1; /* of the running block; -1 outside of fibers */
 bool failed;
@@ -108,7 +108,7 @@ uint32_t random_state;
 unsigned block_number;
 
 struct { /* fibers that can run, a ring */
-    std::vector<int> items;
+    std::array<int, MAX_THREADS> items;
     int head, count;
 } ready;
 
@@ -117,8 +117,13 @@ struct { /* the barrier that fibers of the block wait at */
     unsigned site, epoch; /* the epoch counts barriers passed, over all blocks */
 } barrier;
 
-std::vector<Warp> warps;
-std::vector<SharedVariable> shared_variables;
+std::array<Warp, MAX_THREADS / 32> warps;
+struct { /* those of the block */
+    std::array<SharedVariable, 64> items;
+    int count;
+    SharedVariable *begin() { return items.data(); }
+    SharedVariable *end() { return begin() + count; }
+} shared_variables;
 size_t static_shared;
 
 int line(unsigned site) { return site & 0xffff; }
@@ -291,9 +296,11 @@ void fiber_main()
 
 char *new_shared(const void *key, size_t size)
 {
+    if (shared_variables.end() == shared_variables.items.end())
+        fail("more than %d shared variables", shared_variables.count);
     char *data = (char *)malloc(size ? size : 1);
     memset(data, 0xff, size); /* NaN */
-    shared_variables.push_back({key, data, size});
+    shared_variables.items[shared_variables.count++] = {key, data, size};
     return data;
 }
 
@@ -518,7 +525,7 @@ void emu_register(emu_kernel *k)
 void *emu_dynamic_shared()
 {
     outside_of_kernels("extern __shared__");
-    return shared_variables[0].data;
+    return shared_variables.items[0].data;
 }
 
 void *emu_static_shared(const void *key, size_t size)
@@ -690,7 +697,6 @@ void allocate_stacks(int count, emu_stacks &kept)
     }
     stacks = (char *)kept.memory;
     stacks_end = stacks + each * count;
-    fibers.resize(count);
     for (int i = 0; i < count; i++)
         fibers[i].stack = stacks + each * i + PAGE;
 }
@@ -731,14 +737,14 @@ void run_block(unsigned long number)
     ready.head = ready.count = 0;
     barrier.waiting = 0;
     barrier.epoch++;
-    std::fill(warps.begin(), warps.end(), Warp());
+    std::fill_n(warps.begin(), (threads + 31) / 32, Warp());
     for (int i = 0; i < threads; i++)
         start_fiber(i);
     make_all_ready(0, threads, [](int) { return true; });
     run_next(launcher);
     for (const SharedVariable &v : shared_variables)
         free(v.data);
-    shared_variables.clear();
+    shared_variables.count = 0;
 }
 
 const char *refusal(unsigned long block, const emu_launch &l)
@@ -772,8 +778,6 @@ extern "C" __attribute__((visibility("default"))) void emu_run(const emu_kernel 
     threads = (int)block;
     allocate_stacks(threads, *l->stacks);
     random_state = l->seed * 2654435761u | 1;
-    ready.items.resize(threads);
-    warps.resize((threads + 31) / 32);
     emu_here.block_size = {l->block[0], l->block[1], l->block[2]};
     emu_here.grid_size = {l->grid[0], l->grid[1], l->grid[2]};
 #ifdef EMU_RACE
