@@ -137,6 +137,9 @@ AS_INLINE void AS_CELLS(sweep_cells)(const PDE_JOB *restrict job, const VEC *p, 
             if (seam && !r)
                 AS_EACH for (int m = 0; m < width; ++m) a[m] =
                     AS_T(shift_lanes)(a[m], seam->in[at + m]);
+            const VEC begin_a = a[0], begin_b = unused ? a[0] : b[0];
+            if (!unused)
+                a[0] = b[0] = (begin_a + begin_b) * (REAL)0.5;
             if (kept) {
                 VEC *edges = kept + 2 * (column * rows + r) * width;
                 AS_EACH for (int m = 0; m < width; ++m) edges[m] = a[m];
@@ -146,6 +149,8 @@ AS_INLINE void AS_CELLS(sweep_cells)(const PDE_JOB *restrict job, const VEC *p, 
             AS_CELLS(pass_cell)(job, p[cell], a, b, next_a, next_b, degree, fold);
             if (seam && seam->active) {
                 const IVEC active = seam->active[cell];
+                a[0] = begin_a;
+                b[0] = begin_b;
                 AS_EACH for (int m = unused; m < width; ++m) next_b[m] =
                     AS_T(choose)(active, next_b[m], b[m]);
                 AS_EACH for (int m = 0; m < width; ++m) next_a[m] =
@@ -162,8 +167,9 @@ AS_INLINE void AS_CELLS(sweep_cells)(const PDE_JOB *restrict job, const VEC *p, 
 /* The adjoint of a cell: from `of_a` and `of_b`, of the edges A' and B', to those of A and B.
  * Returns the derivative with respect to p. With E[k] = sum_{m >= k} of_a[m] p^(m-k) / (m-k)!, G[k]
  * = sum_{m >= 1} of_a[m] p^(m-1) / (m+k)! that of A[k], k > 0, is E[k], that of B[k] is of_a[0] /
- * k! + p G[k], and as m / (m+k)! is 1 / (m+k-1)! - k / (m+k)!, that of p is sum_k A[k] E[k+1] +
- * B[k] (G[k-1] - k G[k]); and the same with A and B swapped. */
+ * k! + p G[k] (of both edges half of both for k = 0, where they begin), and as m / (m+k)! is 1 /
+ * (m+k-1)! - k / (m+k)!, that of p is sum_k A[k] E[k+1] + B[k] (G[k-1] - k G[k]); and the same with
+ * A and B swapped. */
 AS_INLINE VEC AS_CELLS(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b, const VEC *power,
                                   const VEC *scaled, VEC *of_a, VEC *of_b, const int degree)
 {
@@ -197,7 +203,8 @@ AS_INLINE VEC AS_CELLS(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b
         of_p +=
             a[k] * (sum_b[k] - sum_b[k + 1] * (REAL)k) + b[k] * (sum_a[k] - sum_a[k + 1] * (REAL)k);
     }
-    AS_EACH for (int k = 0; k <= degree; ++k)
+    of_a[0] = of_b[0] = (next_a[0] + next_b[0]) * (REAL)0.5; /* of the corner */
+    AS_EACH for (int k = 1; k <= degree; ++k)
     {
         of_a[k] = next_a[k];
         of_b[k] = next_b[k];

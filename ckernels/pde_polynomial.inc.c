@@ -4,8 +4,10 @@
  * With coefficients times factorials, A of the lower edge and B of the left one, the edges opposite
  * to them are, for m = 0 .. M,
  *   A'[m] = sum_{k = 1 .. m} A[k] p^(m-k) / (m-k)!  +  p^m sum_{k = 0 .. M} B[k] / (m+k)!
- * and B' likewise with A and B swapped (arXiv 2502.08470). Terms above M are dropped. The kernel is
- * the mean of what both edges say of the last corner. With `fold` all is as in pde_slopes.inc.c.
+ * and B' likewise with A and B swapped (arXiv 2502.08470). Terms above M are dropped, so that both
+ * edges may differ in what they say of a corner. The kernel there is the mean, from which the next
+ * cell starts with both: with a corner for each edge, differences would grow like the kernel of
+ * larger increments. With `fold` all is as in pde_slopes.inc.c.
  *
  * Layouts: rows of A [column][M + 1]; B [row][M + 1]; kept edges [column][row][A, then B].
  */

@@ -354,7 +354,8 @@ def polynomial_kernel(
     """The Goursat problem solved on every cell with edges that are polynomials.
 
     Without `fold` an edge is k(s) = sum_m edge[m] s^m / m!, and terms above `order` are dropped.
-    With it edge[0] is where the edge begins, and the rest its slopes: see `opposite_slopes`.
+    With it edge[0] is where the edge begins, and the rest its slopes: see `opposite_slopes`. Both
+    edges of a cell begin from the mean of what they say there.
     """
     x, y = augment(path1, **flags), augment(path2, **flags)
     values = np.array([[static_kernel(a, b) for b in y] for a in x])
@@ -380,6 +381,8 @@ def polynomial_kernel(
     for i, row in enumerate(increments):
         left = one
         for j, p in enumerate(row):
+            corner = [(below[j][0] + left[0]) / 2]
+            below[j], left = (np.array([*corner, *edge[1:]]) for edge in (below[j], left))
             below[j], left = opposite(below[j], left, p), opposite(left, below[j], p)
             nodes[i + 1, j + 1] = (below[j] + left) @ ends / 2
     return nodes if grid else nodes[-1, -1]

@@ -457,6 +457,30 @@ def test_auto_with_large_increments(xp: Backend) -> None:
     assert abs(got / np.i0(4.0) - 1) < 1e-8  # that of a path straight to the end
 
 
+@pytest.mark.parametrize(
+    ("options", "tolerances"),
+    [
+        ({"order": 12}, (1e-11, 1e-6)),
+        ({"order": 12, "fold": 2}, (1e-9, 1e-5)),
+        ({"order": 32}, (1e-11, 1e-11)),
+        ({}, (1e-6, 1e-6)),
+    ],
+)
+def test_differences_of_corners_do_not_grow(
+    xp: Backend, options: dict[str, Any], tolerances: tuple[float, float]
+) -> None:
+    """Both edges of a cell start from one number, also where increments change sign all the time.
+
+    With two, as other libraries have it, errors grow to 1e15, and "auto" does not see it.
+    """
+    zigzag = np.array([0.0, *[1.0, -1.0] * 16])[:, None]
+    noise = np.random.default_rng(0).normal(size=(2, 40, 1))
+    for (x, y), tolerance in zip(((zigzag, zigzag), noise), tolerances, strict=True):
+        got = xp.numpy(arraysig.sig_kernel(xp.array(x), xp.array(y), **options))
+        exact = np.i0(2 * np.sqrt((x[-1] - x[0]) * (y[-1] - y[0])))  # of segments to the ends
+        assert abs(got / exact - 1) < tolerance
+
+
 def test_auto_in_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     x, y = (torch.from_numpy(walks(rng, 2, 5, 2)).requires_grad_() for _ in range(2))

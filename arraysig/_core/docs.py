@@ -69,7 +69,8 @@ fold : int, default 0
     order 8; where they are far above, 0 may be more exact.
 tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
-    rounding. The estimate is the change from one order to the next; ValueError where none meets it.
+    rounding. The estimate is the change from one order to the next, so of what orders neglect, not
+    of rounding; ValueError where none meets it.
 """,
     "depth": """
 depth : int

@@ -6,7 +6,8 @@
  *     A'[m] = sum_{1 <= k <= m} A[k] p^(m-k) / (m-k)! + p^m sum_{k >= 0} B[k] / (m+k)!
  *
  * on the upper edge, and B' on the right one with A and B swapped; A = 1 on the first row, B = 1 on
- * the first column. K in the node at the end of a cell is the mean of what both edges are there.
+ * the first column. K in the node at the end of a cell is the mean of what both edges are there,
+ * from which both edges of the next cell begin: A[0] and B[0] of that are set to their mean.
  * With FOLD all is as in slopes.cuh.
  *
  * A step is one column of cells; it hands A down, and a lane keeps B of its rows.
@@ -136,6 +137,8 @@ AS_FN void forward_phase(const Pair &pair, Front &f, const REAL *p, const Place 
         if (on) {
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {
+                if (!FOLD && r <= end)
+                    f.a[0] = f.b[r][0] = REAL(0.5) * (f.a[0] + f.b[r][0]);
                 if constexpr (KEEP) {
                     REAL *to = keep + (t * ROWS + r) * 2 * TERMS * 32;
                     INNER_LOOP

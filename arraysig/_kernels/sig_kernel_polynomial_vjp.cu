@@ -6,10 +6,11 @@
  *     dF/dp = sum_{m > k >= 1} U[m] A[k] p^(m-1-k) / (m-1-k)!
  *           + sum_{m >= 1, k} U[m] B[k] m p^(m-1) / (m+k)!, and the same of V, B, A
  *
- * and dF/dB with U and V swapped; with FOLD it is the adjoint of slopes.cuh. dF/dA is U of the cell
- * below, dF/dB is V of the cell on the left. At the end of the last row and column both are known,
- * and 0 at that of others; with GRID both get what dF/dK of the node there gives, at the end of
- * every cell. Lanes get U from the lane below; what dF/dp makes of it: goursat_vjp.cuh.
+ * and dF/dB with U and V swapped, where k = 0 stands for half of both; with FOLD it is the adjoint
+ * of slopes.cuh. dF/dA is U of the cell below, dF/dB is V of the cell on the left. At the end of
+ * the last row and column both are known, and 0 at that of others; with GRID both get what dF/dK of
+ * the node there gives, at the end of every cell. Lanes get U from the lane below; what dF/dp makes
+ * of it: goursat_vjp.cuh.
  *
  * Macros: see polynomial.cuh.
  */
@@ -124,8 +125,8 @@ AS_FN REAL back_cell(Numbers<TERMS> &u, Numbers<TERMS> &v, const REAL *a, const 
             of_u += y[m] * factorials[m + k];
             of_v += x[m] * factorials[m + k];
         }
-        u[k] = of_u;
-        v[k] = of_v;
+        u[k] = k ? of_u : REAL(0.5) * (of_u + of_v);
+        v[k] = k ? of_v : u[0];
     }
     return sum;
 }

@@ -273,7 +273,10 @@ _GRAMS: dict[str, Any] = _KERNELS | {
 }
 _GRAM_CELLS = tuple((32, 200, d, order) for d in (2, 4, 8, 16) for order in (0, 1, 2))
 _GRAM_BACKPROP_CELLS = tuple((32, 200, d, order) for d in (2, 4, 16) for order in (0, 1))
+#: The peer starts both edges of a cell from corners of their own, arraysig from their mean: values
+#: differ by what both drop, though by less than the error of either.
 _POLYNOMIAL: dict[str, Any] = _GRAMS | {
+    "tolerance": {"float32": 5e-2, "float64": 1e-5},
     "quick": ((9, 30, 2, 3),),
     "tiny": (2, 3, 2, 2),
     "grid_cells": lambda paths, length, d, order: paths**2 * (length - 1) ** 2,

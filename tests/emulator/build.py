@@ -41,8 +41,8 @@ _SMALL = (*_STRICT, "-nodefaultlibs", "-lm", "-lgcc", "-lc")
 FLAVORS = {
     # Compilers and linkers take longer than kernels run, and nobody asks for lines.
     "fast": _Flavor(("-O0",), ("-O2",), _SMALL),
-    # Linked without -fsanitize: the runtime provides the functions that the compiler calls. Not -O0:
-    # there copies of structures read what lies between members, which nothing wrote.
+    # Linked without -fsanitize: the runtime provides the functions that the compiler calls. With
+    # -O0 copies of structures read what lies between members, which nothing wrote.
     "race": _Flavor(("-O1", *_LINES, "-fsanitize=thread"), ("-O2", "-DEMU_RACE"), _STRICT),
     "asan": _Flavor(("-O0", *_LINES, *_SANITIZE), ("-O2", "-DEMU_ASAN"), _SANITIZE),
     # What machines other than x86-64 use in `fast`; slower.
