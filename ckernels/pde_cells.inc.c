@@ -138,14 +138,14 @@ AS_INLINE void AS_CELLS(sweep_cells)(const PDE_JOB *restrict job, const VEC *p, 
                 AS_EACH for (int m = 0; m < width; ++m) a[m] =
                     AS_T(shift_lanes)(a[m], seam->in[at + m]);
             const VEC begin_a = a[0], begin_b = unused ? a[0] : b[0];
-            if (!unused)
-                a[0] = b[0] = (begin_a + begin_b) * (REAL)0.5;
             if (kept) {
                 VEC *edges = kept + 2 * (column * rows + r) * width;
                 AS_EACH for (int m = 0; m < width; ++m) edges[m] = a[m];
                 AS_EACH for (int m = unused; m < width; ++m) edges[width + m] = b[m];
             }
             const i64 cell = column * rows + r;
+            if (!unused)
+                a[0] = b[0] = AS_T(mean_of)(begin_a, begin_b);
             AS_CELLS(pass_cell)(job, p[cell], a, b, next_a, next_b, degree, fold);
             if (seam && seam->active) {
                 const IVEC active = seam->active[cell];
@@ -174,6 +174,7 @@ AS_INLINE VEC AS_CELLS(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b
                                   const VEC *scaled, VEC *of_a, VEC *of_b, const int degree)
 {
     VEC of_p = {0}, next_a[AS_TERMS], next_b[AS_TERMS];
+    const VEC corner = AS_T(mean_of)(a[0], b[0]);
     next_a[0] = next_b[0] = (VEC){0};
     AS_EACH for (int k = 1; k <= degree; ++k)
     {
@@ -200,10 +201,10 @@ AS_INLINE VEC AS_CELLS(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b
     {
         next_a[k] += of_b[0] * job->inverse[k] + sum_b[k + 1] * power[1];
         next_b[k] += of_a[0] * job->inverse[k] + sum_a[k + 1] * power[1];
-        of_p +=
-            a[k] * (sum_b[k] - sum_b[k + 1] * (REAL)k) + b[k] * (sum_a[k] - sum_a[k + 1] * (REAL)k);
+        of_p += (k ? a[k] : corner) * (sum_b[k] - sum_b[k + 1] * (REAL)k) +
+                (k ? b[k] : corner) * (sum_a[k] - sum_a[k + 1] * (REAL)k);
     }
-    of_a[0] = of_b[0] = (next_a[0] + next_b[0]) * (REAL)0.5; /* of the corner */
+    of_a[0] = of_b[0] = AS_T(mean_of)(next_a[0], next_b[0]);
     AS_EACH for (int k = 1; k <= degree; ++k)
     {
         of_a[k] = next_a[k];

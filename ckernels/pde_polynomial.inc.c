@@ -63,6 +63,8 @@ static int as_has_degree(i64 degree, i64 fold)
 }
 #endif
 
+AS_INLINE VEC AS_T(mean_of)(VEC a, VEC b) { return (a + b) * (REAL)0.5; }
+
 static void AS_T(fill_inverse)(PDE_JOB *job)
 {
     double inverse = 1;

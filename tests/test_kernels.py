@@ -405,13 +405,23 @@ def test_every_degree(order: int, fold: int, rng: np.random.Generator) -> None:
     # Orders to 8 have code of their own in C, 9 that of all others; 7 rows are a strip and 3.
     options: Any = {"order": order, "fold": fold}
     x, y = walks(rng, 3, 8, 2), walks(rng, 3, 6, 2)
-    expected = [reference.polynomial_kernel(a, b, order, fold) for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(arraysig.sig_kernel(x, y, **options), expected, rtol=1e-12)
-    left, right = arraysig.sig_kernel_backprop(np.ones(3), x, y, right_deriv=True, **options)
     step, move_x, move_y = 1e-5, walks(rng, *x.shape), walks(rng, *y.shape)
-    ends = [arraysig.sig_kernel(x + s * move_x, y + s * move_y, **options) for s in (step, -step)]
-    slopes = np.sum(left * move_x, (1, 2)) + np.sum(right * move_y, (1, 2))
-    np.testing.assert_allclose(slopes, (ends[0] - ends[1]) / (2 * step), rtol=1e-7, atol=1e-8)
+    for grid in (False, True):
+
+        def value(x: Any, y: Any, grid: bool = grid) -> Any:
+            return arraysig.sig_kernel(x, y, **options, return_grid=grid)
+
+        expected = np.array(
+            [reference.polynomial_kernel(x[i], y[i], order, fold, grid=grid) for i in range(3)]
+        )
+        np.testing.assert_allclose(value(x, y), expected, rtol=1e-12)
+        derivs = rng.normal(size=expected.shape)
+        left, right = arraysig.sig_kernel_backprop(
+            derivs, x, y, right_deriv=True, **options, return_grid=grid
+        )
+        ends = [value(x + s * move_x, y + s * move_y) for s in (step, -step)]
+        slope = np.sum(left * move_x) + np.sum(right * move_y)
+        assert slope == pytest.approx(np.sum(derivs * (ends[0] - ends[1])) / (2 * step), rel=1e-6)
     x, y = walks(rng, 40, 100, 2), walks(rng, 40, 90, 2)
     many = arraysig.sig_kernel(x, y, **options)
     np.testing.assert_allclose(arraysig.sig_kernel(x[:1], y[:1], **options), many[:1], rtol=1e-12)
