@@ -725,8 +725,7 @@ static i64 AS_T(pde_threads)(const PDE_JOB *job, int threads)
 static int AS_T(takes_bands)(const PDE_JOB *job, int threads)
 {
     const i64 bands = AS_T(band_count)(job), memory = job->pairs * AS_T(band_row)(job);
-    if (!job->steps1 || !job->steps2 || job->grid || job->kind == AS_GIVEN ||
-        memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
+    if (job->grid || job->kind == AS_GIVEN || memory > AS_BANDS_BYTES / (i64)sizeof(REAL))
         return 0;
     const i64 strips = as_ceil_div(job->steps1, job->rows) * job->split;
     const double together = (double)as_ceil_div(job->units, threads) *
@@ -766,15 +765,16 @@ static int AS_T(is_too_long)(const PDE_JOB *job)
 static int AS_T(run_kernels)(PDE_JOB *job, REAL *out, int threads)
 {
     job->out = out;
-    if (AS_T(is_too_long)(job))
-        return AS_OUT_OF_MEMORY;
-    if (job->is_one) {
+    if (job->is_one || !job->steps1 || !job->steps2) {
         const i64 groups = job->pairs / as_most(1, job->pairs_per_group);
         const i64 count = groups * job->count1 * job->count2;
         for (i64 i = 0; i < count * (job->grid ? AS_T(grid_size)(job) : 1); ++i)
             out[i] = 1;
+        as_count(job->control, count);
         return AS_OK;
     }
+    if (AS_T(is_too_long)(job))
+        return AS_OUT_OF_MEMORY;
     if (AS_T(takes_bands)(job, threads))
         return AS_T(run_bands)(job, threads);
     as_run_workers(AS_T(kernel_worker), job, AS_T(pde_threads)(job, threads));

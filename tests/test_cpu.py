@@ -19,6 +19,7 @@ import pytest
 
 import arraysig
 from arraysig._core import cpu
+from arraysig._core.op import OPS
 from ckernels import build
 
 
@@ -172,6 +173,13 @@ def test_ctrl_c_stops_a_long_call(call: str) -> None:
         process.kill()
         process.stdout.close()
     assert out.split() == ["interrupted", "1", "0.0"]
+
+
+def test_calls_that_write_large_grids_can_be_interrupted() -> None:
+    path = (8, 400, 3)
+    for grid in (False, True):
+        plan = OPS["sig_kernel"].plan(path, path, 2, 2, 0, 0.0, 0.0, 0.0, False, grid, 1)
+        assert (plan.work >= cpu.INTERRUPTIBLE_WORK) == grid
 
 
 def test_n_jobs_counts_processors() -> None:

@@ -96,7 +96,11 @@ def test_shapes_of_gram_matrices(xp: Backend, rng: np.random.Generator) -> None:
     assert both.shape == (0, 3, 0, 3)
 
 
-@pytest.mark.parametrize("options", [{"dyadic_order": 1}, {"order": 3}, {"order": 5}, {}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"dyadic_order": 1}, {"dyadic_order": 30}, {"order": 3}, {"order": 5}, {}],
+    ids=str,
+)
 def test_paths_of_one_point(xp: Backend, options: Any, rng: np.random.Generator) -> None:
     for lengths in ((1, 1), (1, 5), (5, 1)):
         x, y = [xp.array(walks(rng, 2, length, 2)) for length in lengths]

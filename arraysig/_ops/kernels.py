@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from .._core.op import OPS, Op, Plan, Shape, Spec
 from . import branched_kernels_cuda, differences_cuda, kernels_cuda, polynomial_cuda
 
+#: Fused multiply-adds in whose time a node of a grid is written, to memory that is fresh.
+_WORK_OF_NODE = 64
+
 
 class Scheme(NamedTuple):
     """Numbers that describe how a kernel is computed on a grid, and what follows from them.
@@ -36,37 +39,30 @@ class Scheme(NamedTuple):
     work: Callable[..., int]
     cuda: Any
 
-    def result(
-        self, pairs: Shape, steps: tuple[int, int], numbers: tuple[int, ...], grid: bool
-    ) -> tuple[Spec, ...]:
-        """A number for each pair, or with `grid` one for each node of each pair."""
+    def _plan_of(
+        self, pairs: Shape, steps: tuple[int, int], ints: tuple[int, ...], work: int, *attrs: Any
+    ) -> Plan:
+        """A number for each pair, or with grids for each node; `work` is that of the increments."""
+        numbers, grid = attrs[: len(self.numbers)], attrs[-2]
         nodes = [s * 2**o + 1 for s, o in zip(steps, self.orders(*numbers), strict=True)]
-        return (Spec((*pairs, *nodes) if grid else tuple(pairs)),)
+        result = (*pairs, *nodes) if grid else tuple(pairs)
+        work = math.prod(pairs) * math.prod(steps) * (self.work(*numbers) + work)
+        work += math.prod(result) * _WORK_OF_NODE if grid else 0
+        return Plan((Spec(result),), ints, work)
 
     def plan(self, path1: Shape, path2: Shape, *attrs: Any) -> Plan:
         """Of paths."""
-        numbers, grid = attrs[: len(self.numbers)], attrs[-2]
         *groups, count1, length1, channels = path1
         count2, length2 = path2[-3], path2[-2]
-        count = math.prod(groups)
-        increments = count * count1 * count2 * length1 * length2
-        steps = length1 - 1, length2 - 1
-        return Plan(
-            self.result((*groups, count1, count2), steps, numbers, grid),
-            (count, count1, count2, length1, length2, channels),
-            increments * (self.work(*numbers) + channels + 8),
-        )
+        ints = math.prod(groups), count1, count2, length1, length2, channels
+        pairs, steps = (*groups, count1, count2), (length1 - 1, length2 - 1)
+        return self._plan_of(pairs, steps, ints, channels + 8, *attrs)
 
     def plan_of_increments(self, increments: Shape, *attrs: Any) -> Plan:
         """Of increments."""
-        numbers, grid = attrs[: len(self.numbers)], attrs[-2]
         *pairs, steps1, steps2 = increments
         ints = math.prod(pairs), steps1, steps2
-        return Plan(
-            self.result(tuple(pairs), (steps1, steps2), numbers, grid),
-            ints,
-            math.prod(ints) * (self.work(*numbers) + 8),
-        )
+        return self._plan_of(tuple(pairs), (steps1, steps2), ints, 8, *attrs)
 
     def _call(self, plan: Plan, attrs: tuple[Any, ...]) -> tuple[kernels_cuda.Call, Any]:
         """A call of the GPU, and the numbers."""
