@@ -203,6 +203,17 @@ def test_fake_and_meta_tensors(case: Case, rng: np.random.Generator) -> None:
         assert result.stride() == expected.stride()
 
 
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
+def test_the_default_device_does_not_matter(case: Case, rng: np.random.Generator) -> None:
+    x, *others = (torch.from_numpy(a) for a in case.sample(rng))
+    expected = case.call(x, *others)
+    with torch.device("meta"):
+        result = case.call(x.requires_grad_(), *others)
+        (gradient,) = torch.autograd.grad(result, x, torch.ones_like(result))
+    assert gradient.device.type == "cpu"
+    torch.testing.assert_close(result.detach(), expected, rtol=0, atol=0)
+
+
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 0, 1, 2], 1, 0, 0.5, 1),
     "branched_sig_kernel": lambda a: (

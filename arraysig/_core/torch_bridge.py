@@ -71,7 +71,7 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def _empty_on_host(shape: tuple[int, ...], dtype: str) -> torch.Tensor:
-    return torch.empty(shape, dtype=_DTYPES[dtype])
+    return torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")  # not the default device
 
 
 _HOST = Memory(_empty_on_host, None, None, HOST_BYTES)
