@@ -11,8 +11,8 @@ from ._core import progress as shown
 from ._core.docs import documented
 from ._core.namespace import (
     all_finite,
-    compiling,
     detached,
+    hides_values,
     is_differentiated,
     largest_change,
     machine_epsilon,
@@ -282,10 +282,10 @@ class Arguments:
 
     def _choose(self, one: Any, two: Any, symmetric: bool) -> tuple[tuple[int, ...], Any]:
         """The first order and fold that differ from those before by `tol` at most; the kernel."""
-        if compiling():
+        if hides_values(one, two):
             raise NotImplementedError(
-                f"{self.name}: method 'auto' looks at values, which a compiled function can not; "
-                "pass `order` or `dyadic_order`"
+                f"{self.name}: method 'auto' looks at values, which torch.compile, vmap, make_fx "
+                "and meta and fake tensors hide; pass `order` or `dyadic_order`"
             )
         one, two = detached(one), detached(two)
         tol = max(self.scheme.tol, _ROUNDING * machine_epsilon(one))
@@ -446,7 +446,8 @@ def sig_kernel(
     gradient is that of the scheme, so exact for the value that is returned.
 
     "auto" computes orders in turn, the low ones with ``fold=2``, and looks at the values, for which
-    it waits on a GPU; it is refused in compiled functions.
+    it waits on a GPU; it is refused where Torch hides them: in compiled functions, under `vmap`,
+    for meta and fake tensors.
 
     References
     ----------

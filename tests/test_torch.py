@@ -214,6 +214,29 @@ def test_the_default_device_does_not_matter(case: Case, rng: np.random.Generator
     torch.testing.assert_close(result.detach(), expected, rtol=0, atol=0)
 
 
+def test_auto_is_refused_where_there_are_no_values(torch_xp: Backend) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = torch_xp.array(np.ones((2, 3, 4, 2)))
+    mode = FakeTensorMode()
+
+    def gram(a: Any) -> Any:
+        return arraysig.sig_kernel_gram(a, x, normalize=True)
+
+    for value in (
+        lambda: torch.func.vmap(gram)(x),
+        lambda: torch.func.vmap(torch.func.grad(lambda a: gram(a).sum()))(x),
+        lambda: torch.func.grad(lambda a: torch.func.vmap(gram)(a).sum())(x),
+        lambda: arraysig.sig_kernel_gram(x.to("meta"), x.to("meta")),
+        lambda: arraysig.sig_kernel_gram(mode.from_tensor(x), mode.from_tensor(x)),
+        lambda: make_fx(gram)(x),
+    ):
+        with pytest.raises(NotImplementedError, match="^sig_kernel_gram: method 'auto' looks at"):
+            value()
+    torch.testing.assert_close(torch.func.vmap(lambda a: a * gram(x))(x[:, 0, 0, 0])[1], gram(x))
+
+
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 0, 1, 2], 1, 0, 0.5, 1),
     "branched_sig_kernel": lambda a: (

@@ -100,10 +100,13 @@ def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     return _functions(arrays[0]).concat(list(arrays), axis)
 
 
-def compiling() -> bool:
-    """Whether Torch's compiler is tracing, so that values can not be looked at."""
-    torch = sys.modules.get("torch")
-    return torch is not None and bool(torch.compiler.is_compiling())
+def hides_values(*arrays: Any) -> bool:
+    """Whether Torch compiles or traces, or arrays are batched, meta or fake tensors."""
+    if library(arrays[0]) != "torch":
+        return False
+    from . import torch_bridge
+
+    return torch_bridge.hides_values(arrays)
 
 
 def detached(array: Any) -> Any:

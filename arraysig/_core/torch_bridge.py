@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 
 from .dispatch import HOST_BYTES, Memory, execute
@@ -23,6 +24,7 @@ from .op import OPS, Op
 _LIBRARY = torch.library.Library("arraysig", "DEF")
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _KINDS = (torch.Tensor, torch.nn.Parameter)
+_TRACING = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
 
 
 def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
@@ -36,6 +38,22 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     if torch.is_grad_enabled() and any([a.requires_grad for a in arrays]):
         return _PLAIN[op.name](*arrays, *attrs)
     return _run(op, arrays, attrs)
+
+
+def hides_values(arrays: Sequence[torch.Tensor]) -> bool:
+    """Whether numbers in tensors can not be looked at."""
+    if torch.compiler.is_compiling():
+        return True
+    if any([torch._C._get_dispatch_mode(key) is not None for key in _TRACING]):
+        return True
+    for array in arrays:
+        while torch._C._functorch.is_functorch_wrapped_tensor(array):
+            if torch._C._functorch.is_batchedtensor(array):
+                return True
+            array = torch._C._functorch.get_unwrapped(array)
+        if array.device.type == "meta" or isinstance(array, FakeTensor):
+            return True
+    return False
 
 
 def _distinct(arrays: tuple[Any, ...]) -> list[Any]:
