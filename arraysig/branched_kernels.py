@@ -100,8 +100,7 @@ def branched_sig_kernel(
         All nodes of the grid, ``(length - 1) * 2**dyadic_order + 1`` along each of the augmented
         paths, instead of the last one. Memory is that of the grids.
     normalize : bool, default False
-        Divide by the root of the product of the kernels of both paths with themselves. Not with
-        `return_grid`.
+        Divide by the roots of the kernels of both paths with themselves. Not with `return_grid`.
 
     Returns
     -------
@@ -298,8 +297,7 @@ def branched_sig_kernel_gram(
     return_grid : bool, default False
         All nodes of the grid, as for `branched_sig_kernel`. Memory is that of the grids.
     normalize : bool, default False
-        Divide by the root of the product of the kernels of both paths with themselves. Not with
-        `return_grid`.
+        Divide by the roots of the kernels of both paths with themselves. Not with `return_grid`.
     {max_batch}
     {progress}
 

@@ -16,7 +16,7 @@ from ._core.namespace import (
     is_differentiated,
     largest_change,
     machine_epsilon,
-    square_root,
+    over_roots,
 )
 from ._ops import kernels as ops
 from ._ops import transforms
@@ -314,8 +314,8 @@ class Arguments:
 
     def normalized(self) -> Any:
         """The kernel of all pairs, divided by the roots of both norms."""
-        product = self.norms(0)[..., :, None] * self.norms(1)[..., None, :]
-        return self.kernel() / square_root(product)
+        one, two = self.norms(0)[..., :, None], self.norms(1)[..., None, :]
+        return over_roots(self.kernel(), one, two)
 
     def result(self, wanted: Wanted) -> Any:
         """What a function of kernels returns."""
@@ -396,8 +396,8 @@ def sig_kernel(
     {n_jobs}
     {return_grid}
     normalize : bool, default False
-        Divide by the root of the product of the kernels of both paths with themselves; NaN where
-        that is negative, as happens when the scheme below blows up. Not with `return_grid`.
+        Divide by the roots of the kernels of both paths with themselves; NaN where one of these is
+        negative, as happens when the scheme below blows up. Not with `return_grid`.
     {return_error}
 
     Returns
@@ -613,8 +613,8 @@ def sig_kernel_gram(
     {n_jobs}
     {return_grid}
     normalize : bool, default False
-        Divide by the root of the product of the kernels of both paths with themselves; NaN where
-        that is negative. Not with `return_grid`.
+        Divide by the roots of the kernels of both paths with themselves; NaN where one of these is
+        negative. Not with `return_grid`.
     {max_batch}
     {progress}
     {return_error}

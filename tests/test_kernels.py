@@ -245,6 +245,21 @@ def test_normalized_kernels(xp: Backend, rng: np.random.Generator) -> None:
     assert math.isnan(normalized) if norm < 0 else normalized == pytest.approx(1)
 
 
+def test_normalized_kernels_of_large_norms(xp: Backend) -> None:
+    """Of which the product overflows, not they themselves: about 3e20 in float32."""
+    x = xp.array(np.linspace(0, 25, 200, dtype="f")[:, None])
+    for function in (arraysig.sig_kernel, arraysig.sig_kernel_gram):
+        got = xp.numpy(function(x, x, order=4, normalize=True))
+        assert float(got) == pytest.approx(1, rel=1e-6)
+    y = 0.3 * x
+    got = xp.numpy(arraysig.branched_sig_kernel(y, y, 1, 0, normalize=True))
+    assert float(got) == pytest.approx(1, rel=1e-6)
+    if xp.library == "torch":
+        x.requires_grad_()
+        arraysig.sig_kernel(x, x[:100] * 1.5, order=4, normalize=True).backward()
+        assert np.isfinite(xp.numpy(x.grad)).all()
+
+
 def test_gradients_that_are_not_wanted(xp: Backend, rng: np.random.Generator) -> None:
     x, derivs = xp.array(walks(rng, 2, 4, 2)), xp.array(np.ones(2))
     for left in (False, True):

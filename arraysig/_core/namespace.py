@@ -139,12 +139,14 @@ def largest_change(new: Any, old: Any, counts: Any) -> float:
     return float(xp.max(xp.where(counts, change, xp.zeros_like(change))))
 
 
-def square_root(array: Any) -> Any:
-    """Of every number, NaN without a warning where it is negative; differentiable in Torch."""
-    if library(array) == "numpy":
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(array)
-    return _functions(array).sqrt(array)
+def over_roots(array: Any, one: Any, two: Any) -> Any:
+    """`array` divided by the roots of both, NaN without a warning where one of them is negative.
+
+    The product of both may overflow, that of their roots does not; differentiable in Torch.
+    """
+    xp = _functions(array)
+    with np.errstate(invalid="ignore"):
+        return array / (xp.sqrt(one) * xp.sqrt(two))
 
 
 def broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
