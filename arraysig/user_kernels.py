@@ -152,8 +152,9 @@ class UserKernel(NamedTuple):
         return ctx, self._checked("__call__", increments, one, shape), sizes
 
     def _checked(self, method: str, result: Any, like: Any, shape: tuple[int, ...]) -> Any:
-        check.result(self.function, f"static_kernel.{method}", result, like, shape)
-        return contiguous(result)
+        return contiguous(
+            check.result(self.function, f"static_kernel.{method}", result, like, shape)
+        )
 
 
 def _grouped(path: Any) -> Any:

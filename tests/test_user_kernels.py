@@ -242,16 +242,22 @@ def test_what_kernels_return_is_checked(
         arraysig.sig_kernel_backprop(np.ones(2), x, y, 0, static_kernel=Spoilt(), right_deriv=True)
 
 
-def test_results_need_not_be_contiguous(rng: np.random.Generator) -> None:
-    class Strided(Yours):
+@pytest.mark.parametrize("change", [np.asfortranarray, lambda a: a.astype(">f8")])
+def test_results_of_any_layout(change: Any, rng: np.random.Generator) -> None:
+    class Changed(Yours):
         def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
-            return np.asfortranarray(super().__call__(ctx, x, y))
+            return change(super().__call__(ctx, x, y))
+
+        def grad_x(self, ctx: Any, derivs: Any) -> Any:
+            return change(super().grad_x(ctx, derivs))
 
     x = walks(rng, 3, 4, 2)
-    np.testing.assert_array_equal(
-        arraysig.sig_kernel(x, x, 1, static_kernel=Strided()),
-        arraysig.sig_kernel(x, x, 1, static_kernel=Yours()),
-    )
+    for function, first in (
+        (arraysig.sig_kernel, ()),
+        (arraysig.sig_kernel_backprop, (np.ones(3),)),
+    ):
+        results = [function(*first, x, x, 1, static_kernel=kernel()) for kernel in (Changed, Yours)]
+        np.testing.assert_array_equal(*[r[0] if first else r for r in results])
 
 
 def test_one_object_in_two_threads(rng: np.random.Generator) -> None:

@@ -281,8 +281,11 @@ def dyadic_order(function: str, value: Any) -> tuple[int, int]:
     return first, second
 
 
-def result(function: str, name: str, got: Any, like: Any, shape: tuple[int, ...]) -> None:
-    """What `name`, code of the user's, returned must be an array as `like` is, of that shape."""
+def result(function: str, name: str, got: Any, like: Any, shape: tuple[int, ...]) -> Any:
+    """What `name`, code of the user's, returned must be an array as `like` is, of that shape.
+
+    Returns it in the byte order of the machine.
+    """
     if library(got) != library(like):
         raise TypeError(
             f"{function}: `{name}` must return an array of the library of its arguments, got "
@@ -298,6 +301,7 @@ def result(function: str, name: str, got: Any, like: Any, shape: tuple[int, ...]
                 f"{function}: `{name}` must return an array of the {what} of its arguments, "
                 f"{of(like)}, got {of(got)}"
             )
+    return _native(got, library(got), dtype_name(like))
 
 
 def batch_size(function: str, name: str, value: Any) -> int:
