@@ -69,7 +69,8 @@ class StaticKernel(ABC):
 
     Both gradients are asked for after `__call__` with the same context, `grad_x` first; each of
     them may be left out. Memory is that of the increments of a tile of pairs, 16 MiB in float64 or
-    those of one pair, and what your code takes for them.
+    those of one pair, and what your code takes for them. Tensors that the object holds count as
+    constant: derivatives with respect to them are refused.
 
     Examples
     --------

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ._core import check, progress
-from ._core.namespace import broadcast_to, contiguous, differentiable, zeros
+from ._core.namespace import (
+    broadcast_to,
+    contiguous,
+    depends,
+    differentiable,
+    recording,
+    transforming,
+    zeros,
+)
 from ._ops.kernels import Rows
 from .static_kernels import Context, StaticKernel
 
@@ -69,21 +77,26 @@ class UserKernel(NamedTuple):
 
     def kernel(self, one: Any, two: Any, symmetric: bool) -> Any:
         """Of all pairs in every group, as the op of paths does it; differentiable in Torch."""
+        if transforming(one) and min(one.shape[-2], two.shape[-2]) > 1:
+            # Below, transforms are undone, and nothing tells what the object holds.
+            x, y = (zeros(a, (1, *a.shape[-2:])) for a in (one, two))
+            self._call(Context(), x, y, True)
+        recorded = recording(one)
         return differentiable(
-            lambda one, two: self._kernel(one, two, symmetric),
+            lambda one, two: self._kernel(one, two, symmetric, recorded),
             lambda wanted, grad, one, two: self.gradients(grad, one, two, symmetric, wanted),
             one,
             two,
         )
 
-    def _kernel(self, one: Any, two: Any, symmetric: bool) -> Any:
+    def _kernel(self, one: Any, two: Any, symmetric: bool, recorded: bool) -> Any:
         batch = one.shape[:-2]
         one, two = _grouped(one), _grouped(two)
         shape = (*one.shape[:2], two.shape[1], one.shape[2] - 1, two.shape[2] - 1)
         plan = self.rows.of_increments.plan(shape, *self.numbers, self.grid, self.n_jobs)
         result = zeros(one, plan.outs[0].shape)
         for tile in self._tiles(one, two, symmetric):
-            _, increments, sizes = self._increments(tile, one, two)
+            _, increments, sizes = self._increments(tile, one, two, recorded)
             values = self.rows.of_increments(increments, *self.numbers, self.grid, self.n_jobs)
             values = values.reshape(*sizes, *values.shape[1:])
             result[tile[:3]] = values
@@ -104,7 +117,7 @@ class UserKernel(NamedTuple):
             zeros(a, a.shape) if want else None for a, want in zip((one, two), wanted, strict=True)
         )
         for tile in self._tiles(one, two, symmetric):
-            ctx, increments, sizes = self._increments(tile, one, two)
+            ctx, increments, sizes = self._increments(tile, one, two, False)
             if 0 in increments.shape:
                 continue
             of_values = grad[tile[:3]]
@@ -135,7 +148,9 @@ class UserKernel(NamedTuple):
             most = max(1, _TILE // (length1 * length2 + (length1 + length2) * channels))
         return _tiles(groups, count1, count2, most, symmetric)
 
-    def _increments(self, tile: Tile, one: Any, two: Any) -> tuple[Context, Any, tuple[int, ...]]:
+    def _increments(
+        self, tile: Tile, one: Any, two: Any, recorded: bool
+    ) -> tuple[Context, Any, tuple[int, ...]]:
         """Of a tile, a context that remembers it, and numbers of groups, rows and columns."""
         x = one[tile.groups, tile.rows][:, :, None]
         y = two[tile.groups, tile.columns][:, None]
@@ -148,8 +163,20 @@ class UserKernel(NamedTuple):
         ctx = Context()
         if 0 in shape:
             return ctx, zeros(one, shape), sizes
-        increments = self.static_kernel(ctx, x, y)
+        increments = self._call(ctx, x, y, recorded)
         return ctx, self._checked("__call__", increments, one, shape), sizes
+
+    def _call(self, ctx: Context, x: Any, y: Any, recorded: bool) -> Any:
+        """Of the user's object; refused where that has a derivative but for those of paths."""
+        if not recorded:
+            return self.static_kernel(ctx, x, y)
+        increments, refused = depends(lambda x, y: self.static_kernel(ctx, x, y), x, y)
+        if refused:
+            raise NotImplementedError(
+                f"{self.function}: derivatives with respect to what `static_kernel` holds are not "
+                f"computed, got {self.static_kernel!r} with a tensor that requires grad; detach it"
+            )
+        return increments
 
     def _checked(self, method: str, result: Any, like: Any, shape: tuple[int, ...]) -> Any:
         return contiguous(

@@ -167,6 +167,38 @@ def test_torch(torch_xp: Backend, rng: np.random.Generator) -> None:
         first.sum().backward()
 
 
+def test_what_kernels_hold_is_constant(torch_xp: Backend, rng: np.random.Generator) -> None:
+    import torch
+
+    class Scaled(Yours):
+        def __init__(self, scale: Any) -> None:
+            super().__init__()
+            self.scale = scale
+
+        def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
+            return self.scale * super().__call__(ctx, x, y)
+
+    x = torch_xp.array(walks(rng, 2, 4, 2))
+    scale = torch_xp.array(np.array(0.5)).requires_grad_()
+    constant = scale.detach()
+
+    def kernel(scale: Any, path: Any = x, **options: Any) -> Any:
+        return arraysig.sig_kernel(path, x, static_kernel=Scaled(scale), **options).sum()
+
+    for value in (
+        lambda: kernel(scale),
+        lambda: kernel(scale, x.clone().requires_grad_(), order=3),
+        lambda: torch.func.grad(kernel)(constant),
+        lambda: torch.func.grad(lambda a: kernel(scale, a, order=3))(x),
+        lambda: torch.func.jvp(kernel, (constant,), (constant,)),
+    ):
+        with pytest.raises(NotImplementedError, match="^sig_kernel: derivatives with respect to w"):
+            value()
+    with torch.no_grad():
+        torch.testing.assert_close(kernel(scale), kernel(constant))
+    torch.func.grad(lambda a: kernel(constant, a, order=3))(x)
+
+
 def test_tiles_are_bounded(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     x, y = walks(rng, 7, 5, 2), walks(rng, 6, 5, 2)
     for max_batch in (1, 2, 3, 100):

@@ -168,6 +168,27 @@ def differentiable(
     return torch_bridge.differentiable(run, gradients, *arrays)
 
 
+def recording(array: Any) -> bool:
+    """Whether Torch, if `array` is of it, records what derivatives need."""
+    return library(array) == "torch" and bool(_functions(array).is_grad_enabled())
+
+
+def transforming(array: Any) -> bool:
+    """Whether Torch, if `array` is of it, transforms functions or is in forward mode."""
+    if library(array) != "torch":
+        return False
+    from . import torch_bridge
+
+    return torch_bridge.transforming()
+
+
+def depends(run: Callable[..., Any], *tensors: Any) -> tuple[Any, bool]:
+    """``run(*tensors)`` of constants, and whether it has a derivative all the same."""
+    from . import torch_bridge
+
+    return torch_bridge.depends(run, *tensors)
+
+
 def zeros(like: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of the library, dtype and device of `like`."""
     return _functions(like).zeros(shape, dtype=like.dtype, device=like.device)

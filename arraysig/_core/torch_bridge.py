@@ -33,7 +33,7 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
         return _COMPILED[op.name].apply(*_distinct(arrays), *attrs)
     if any(type(a) not in _KINDS for a in arrays) or torch._C._len_torch_dispatch_stack():
         return _COMPILED[op.name].apply(*arrays, *attrs)  # fake tensors, tracing modes, subclasses
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if transforming():
         return _EAGER[op.name].apply(*arrays, *attrs)
     if torch.is_grad_enabled() and any([a.requires_grad for a in arrays]):
         return _PLAIN[op.name](*arrays, *attrs)
@@ -256,6 +256,21 @@ class _Python(torch.autograd.Function):
 
 
 _DIFFERENTIABLE: Any = _Python
+
+
+def transforming() -> bool:
+    """Whether functions are transformed, or have derivatives in forward mode."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def depends(run: Any, *arrays: Any) -> tuple[Any, bool]:
+    """``run(*arrays)`` of constants, and whether it has a derivative all the same."""
+    with torch.enable_grad():
+        result = run(*[a.detach() for a in arrays])
+    if not isinstance(result, torch.Tensor):
+        return result, False
+    dual = forward_ad._current_level >= 0 and forward_ad.unpack_dual(result).tangent is not None
+    return result, result.requires_grad or dual
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
