@@ -186,13 +186,13 @@ class Arguments:
                     f"{name}: `{names[which]}` must hold at least {least} "
                     f"path{'s' if least > 1 else ''}, got shape {tuple(self.shapes[which])}"
                 )
-        self.built_in = static_kernel is None or isinstance(static_kernel, BuiltInKernel)
         if static_kernel is None:
             static_kernel = _LINEAR
-        elif not self.built_in and not isinstance(static_kernel, StaticKernel):
+        elif not isinstance(static_kernel, StaticKernel):
             raise TypeError(
                 f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
             )
+        self.built_in = isinstance(static_kernel, BuiltInKernel) and not static_kernel.overridden()
         self.grid = grid is not False and check.flag(name, "return_grid", grid)
         self.progress = progress is not False and check.flag(name, "progress", progress)
         self.max_batch = check.batch_size(name, "max_batch", max_batch)

@@ -149,6 +149,12 @@ class BuiltInKernel(StaticKernel):
 
     __call__ = grad_x = grad_y = _refuse  # type: ignore[assignment]
 
+    def overridden(self) -> bool:
+        """Whether a class of the user's replaces what would be evaluated in C and CUDA C."""
+        kind = type(self)
+        methods = (kind.__call__, kind.grad_x, kind.grad_y)
+        return any([method is not BuiltInKernel._refuse for method in methods])
+
 
 @dataclass(frozen=True)
 class LinearKernel(BuiltInKernel):

@@ -320,6 +320,24 @@ def test_classes_without_a_method_can_not_be_made() -> None:
         Lacking()  # type: ignore[abstract]
 
 
+def test_classes_derived_from_those_of_the_package(rng: np.random.Generator) -> None:
+    class Same(arraysig.RBFKernel):
+        pass
+
+    class Doubled(arraysig.RBFKernel):
+        def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
+            return 2 * Yours()(ctx, x, y)
+
+    x = walks(rng, 4, 2)
+    plain = arraysig.sig_kernel(x, x, 1, static_kernel=OURS)
+    assert arraysig.sig_kernel(x, x, 1, static_kernel=Same(SIGMA)) == plain
+    doubled = arraysig.sig_kernel(x[:2], x[:2], order=30, static_kernel=Doubled(SIGMA))
+    increment = 2 * Yours()(arraysig.Context(), x[None, :2], x[None, :2]).item()
+    assert doubled == pytest.approx(np.i0(2 * increment**0.5), rel=1e-12)
+    with pytest.raises(NotImplementedError, match="^Doubled: can not be called"):
+        arraysig.sig_kernel_backprop(np.ones(()), x, x, 1, static_kernel=Doubled(SIGMA))
+
+
 def test_kernels_of_the_package_are_not_called() -> None:
     with pytest.raises(NotImplementedError, match="^RBFKernel: can not be called"):
         OURS(arraysig.Context(), np.ones((1, 2, 1)), np.ones((1, 2, 1)))
