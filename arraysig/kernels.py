@@ -193,6 +193,9 @@ class Arguments:
                 f"{name}: `static_kernel` must be a StaticKernel or None, got {static_kernel!r}"
             )
         self.built_in = isinstance(static_kernel, BuiltInKernel) and not static_kernel.overridden()
+        if self.built_in and static_kernel is not _LINEAR:
+            parameters = static_kernel.parameters()
+            check.within_range(name, "static_kernel", static_kernel, parameters, one)
         self.grid = grid is not False and check.flag(name, "return_grid", grid)
         self.progress = progress is not False and check.flag(name, "progress", progress)
         self.max_batch = check.batch_size(name, "max_batch", max_batch)

@@ -142,6 +142,15 @@ class BuiltInKernel(StaticKernel):
         """Up to three numbers, as the kernels in C and CUDA C want them."""
         raise NotImplementedError
 
+    def _check_factor(self, parameters: str) -> None:
+        """Refuse parameters of which the factor overflows or vanishes in float64."""
+        factor, *_ = self.parameters()
+        if not 0 < factor < math.inf:
+            raise ValueError(
+                f"{type(self).__name__}: {parameters} must give a factor that float64 can hold, "
+                f"got {self!r}, which gives {factor}"
+            )
+
     def _refuse(self, *args: Any) -> Any:  # there is nothing in Python to call
         raise NotImplementedError(
             f"{type(self).__name__}: can not be called, only be passed to functions of kernels"
@@ -195,11 +204,12 @@ class ScaledLinearKernel(BuiltInKernel):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check.non_negative_real("ScaledLinearKernel", "scale", self.scale)
+        if check.non_negative_real("ScaledLinearKernel", "scale", self.scale):
+            self._check_factor("`scale`")
 
     def parameters(self) -> tuple[float, float, float]:
         """The factor of inner products."""
-        return float(self.scale) ** 2, 0.0, 0.0
+        return float(self.scale) * float(self.scale), 0.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,7 @@ class _WithBandwidth(BuiltInKernel):
     def __post_init__(self) -> None:
         """Check the parameters."""
         check.positive_real(type(self).__name__, "sigma", self.sigma)
+        self._check_factor("`sigma`")
 
 
 @dataclass(frozen=True)
@@ -319,7 +330,8 @@ class RationalQuadraticKernel(_WithBandwidth):
     sigma : float
         Length scale, greater than 0, in units of points.
     alpha : float, default 1.0
-        Exponent, greater than 0.
+        Exponent, greater than 0. Values have errors of about `alpha` units of rounding: above 3e3
+        in float32, or 1e8 in float64, take ``RBFKernel(2 * sigma**2)``, the limit.
 
     Examples
     --------
@@ -333,13 +345,14 @@ class RationalQuadraticKernel(_WithBandwidth):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        super().__post_init__()
+        check.positive_real("RationalQuadraticKernel", "sigma", self.sigma)
         check.positive_real("RationalQuadraticKernel", "alpha", self.alpha)
+        self._check_factor("`sigma` and `alpha`")
 
     def parameters(self) -> tuple[float, float, float]:
         """The factor of squared distances, and the exponent."""
         sigma, alpha = float(self.sigma), float(self.alpha)
-        return 1 / (2 * alpha * sigma**2), alpha, 0.0
+        return 0.5 / alpha / sigma / sigma, alpha, 0.0
 
 
 @dataclass(frozen=True)

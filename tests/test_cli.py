@@ -351,6 +351,10 @@ BAD_GRAMS: list[tuple[tuple[str, ...], str]] = [
     (("one.npy", "out.npy", "--static-kernel", "rbf:x"), "must have numbers .*, got 'rbf:x'"),
     (("one.npy", "out.npy", "--static-kernel", "rbf:"), "must have numbers .*, got 'rbf:'"),
     (("one.npy", "out.npy", "--static-kernel", "rbf:0"), "`sigma` must be greater than 0, got 0"),
+    (
+        ("one.npy", "out.npy", "--static-kernel", "rational-quadratic:1e-200"),
+        "`sigma` and `alpha` must give a factor that float64 can hold",
+    ),
     (("many.npy", "out.npy"), "GiB"),
     (("many.npy", "out.npy", "--dyadic-order", "1"), "GiB"),
 ]

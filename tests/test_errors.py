@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fractions
 import inspect
 import re
 from typing import Any
@@ -203,6 +204,13 @@ def test_dimension(name: str, dimension: Any, error: type[Exception]) -> None:
 def test_end_time(name: str, end_time: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=rf"^{name}: `end_time` must be .*{re.escape(str(end_time))}"):
         call(name, end_time=end_time)
+
+
+@pytest.mark.parametrize("parameter", ["end_time", "lam", "tol"])
+def test_numbers_that_no_float_holds(parameter: str) -> None:
+    for name in having(parameter):
+        with pytest.raises(ValueError, match=f"^{name}: `{parameter}` must be finite in float64"):
+            call(name, **{parameter: 10**400})
 
 
 @pytest.mark.parametrize("end_time", [2, np.float32(2), np.int64(2)])
@@ -561,6 +569,37 @@ def test_parameters_of_static_kernels(name: str, bad: Any, error: type[Exception
     if parameter in ("sigma", "alpha"):
         with pytest.raises(ValueError, match=f"^{name}: `{parameter}` must be greater than 0"):
             getattr(arraysig, name)(**others, **{parameter: 0})
+    for large in (10**400, -fractions.Fraction(10**5000, 3)):
+        with pytest.raises(ValueError, match=f"^{name}: `{parameter}` must be finite in float64"):
+            getattr(arraysig, name)(**others, **{parameter: large})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("RationalQuadraticKernel", (1e-200,)),
+        ("RationalQuadraticKernel", (1e200,)),
+        ("RationalQuadraticKernel", (1.0, 1e-320)),
+        ("ScaledLinearKernel", (1e200,)),
+        ("ScaledLinearKernel", (1e-200,)),
+        ("RBFKernel", (1e-320,)),
+        ("Matern32Kernel", (1e-309,)),
+    ],
+)
+def test_factors_of_static_kernels(name: str, parameters: tuple[float, ...]) -> None:
+    value = re.escape(repr(parameters[-1]))
+    with pytest.raises(ValueError, match=rf"^{name}: `.*` must give a factor .*={value}"):
+        getattr(arraysig, name)(*parameters)
+    assert arraysig.ScaledLinearKernel(0).scale == 0
+
+
+@pytest.mark.parametrize("name", having("static_kernel"))
+def test_static_kernels_beyond_float32(name: str) -> None:
+    arrays = {k: v.astype("f") for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
+    for kernel in (arraysig.RBFKernel(1e-39), arraysig.PolynomialKernel(2, -1e39)):
+        call(name, static_kernel=kernel)
+        with pytest.raises(ValueError, match=rf"^{name}: `static_kernel` .* float32, got \w+Kern"):
+            call(name, **arrays, static_kernel=kernel)
 
 
 def test_paths_of_kernels_that_do_not_fit(xp: Backend) -> None:

@@ -27,6 +27,7 @@ PROCESSORS = (
 
 _PLAIN = (np.dtype("float32"), np.dtype("float64"))
 _NATIVE = {"float32": "float32", "float64": "float64"}
+_LARGEST = {name: float(np.finfo(name).max) for name in _NATIVE}
 _HALF = {"float16": "float32", "bfloat16": "float32"}
 _INTEGERS = {"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
@@ -235,10 +236,26 @@ def finite_real(function: str, name: str, value: Any) -> float:
     if type(value) is not float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             raise TypeError(f"{function}: `{name}` must be a real number, got {value!r}")
+        try:
+            value = float(value)
+        except OverflowError:
+            kind = type(value).__name__  # it may have too many digits to be printed
+            raise ValueError(
+                f"{function}: `{name}` must be finite in float64, got a larger {kind}"
+            ) from None
     number = float(value)
     if number - number != 0:  # math.isfinite would end the tracing of compilers
         raise ValueError(f"{function}: `{name}` must be finite, got {value}")
     return number
+
+
+def within_range(function: str, name: str, value: Any, parameters: Any, array: Any) -> None:
+    """ValueError where `parameters` of `value` are infinite in the dtype of `array`."""
+    dtype = dtype_name(array)
+    if any([abs(number) > _LARGEST[dtype] for number in parameters]):
+        raise ValueError(
+            f"{function}: `{name}` must have parameters in the range of {dtype}, got {value!r}"
+        )
 
 
 def non_negative_real(function: str, name: str, value: Any) -> float:
