@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ _HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _PARAMETER = re.compile(r"^\w+: `(\w+)` ")  #: how messages of functions begin
+_MOST_AXES = 64  #: of an array of NumPy
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -77,6 +79,8 @@ class Paths:
         item = (self.length, self.dimension)
         if self.array is not None:
             return self.array[begin:end]
+        if begin == end:
+            return np.empty((0, *item), self.dtype)  # there is nothing to map
         if not self.fortran:
             offset = self.offset + begin * math.prod(item) * self.dtype.itemsize
             return np.array(
@@ -114,13 +118,19 @@ def _open_npy(name: str) -> Paths:
         try:
             version = np.lib.format.read_magic(file)
             shape, fortran, dtype = _HEADERS[version](file)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, SyntaxError, tokenize.TokenError):
             raise BadFile(f"{name}: is not a NumPy file of numbers") from None
         offset, size = file.tell(), os.fstat(file.fileno()).st_size
-    if len(shape) < 2 or 0 in shape[-2:]:
-        raise BadFile(f"{name}: must hold an array (..., length, dimension), has {shape}")
     if dtype.kind not in "fiub" or dtype.itemsize > 8:
         raise BadFile(f"{name}: must hold real numbers of at most 64 bits, has {dtype}")
+    if (
+        len(shape) > _MOST_AXES
+        or any(type(axis) is not int or axis < 0 for axis in shape)
+        or math.prod(axis for axis in shape if axis) * dtype.itemsize > sys.maxsize
+    ):
+        raise BadFile(f"{name}: has a header with a shape that no array has, {shape}")
+    if len(shape) < 2 or 0 in shape[-2:]:
+        raise BadFile(f"{name}: must hold an array (..., length, dimension), has {shape}")
     if size < offset + math.prod(shape) * dtype.itemsize:
         raise BadFile(f"{name}: is shorter than its header says; was it written to the end?")
     *batch, length, dimension = shape
@@ -129,26 +139,25 @@ def _open_npy(name: str) -> Paths:
 
 def _read_csv(name: str) -> Paths:
     with open(name, encoding="utf-8-sig") as file:
-        lines = [line for line in file if line.strip()]
-    if lines and not _numbers(lines[0]):
-        lines = lines[1:]  # names of columns
-    rows = [_numbers(line) for line in lines]
+        rows = [[_number(field) for field in line.split(",")] for line in file if line.strip()]
+    if rows and all(field is None for field in rows[0]):
+        rows = rows[1:]  # names of columns
     if not rows:
         raise BadFile(f"{name}: has no points")
     for number, row in enumerate(rows):
-        if row is None:
+        if None in row:
             raise BadFile(f"{name}: point {number} is not a line of numbers with commas between")
-        if len(row) != len(rows[0] or ()):
+        if len(row) != len(rows[0]):
             raise BadFile(
                 f"{name}: point {number} has {len(row)} numbers, the first one has others"
             )
-    path = np.array(rows)
+    path = np.array(rows, float)
     return Paths((), path.shape[0], path.shape[1], path.dtype, path[None])
 
 
-def _numbers(line: str) -> list[float] | None:
+def _number(field: str) -> float | None:
     try:
-        return [float(field) for field in line.split(",")]
+        return None if "_" in field else float(field)  # Python's own numbers may have one
     except ValueError:
         return None
 
@@ -341,6 +350,8 @@ def gram_of_files(
         )
     into = np.result_type(*[_floating(paths) for paths in files])
     shape = (*files[0].batch, *files[-1].batch)
+    if len(shape) > _MOST_AXES and target.lower().endswith(".npy"):
+        raise BadFile(f"{target}: would have {len(shape)} axes, arrays have {_MOST_AXES} at most")
     auto = dyadic_order is None and order is None
     with written_at_once(target, force) as file:
         arrays: list[Any] = [paths.read(0, paths.count).astype(into, copy=False) for paths in files]

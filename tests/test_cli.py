@@ -355,6 +355,7 @@ BAD_GRAMS: list[tuple[tuple[str, ...], str]] = [
         ("one.npy", "out.npy", "--static-kernel", "rational-quadratic:1e-200"),
         "`sigma` and `alpha` must give a factor that float64 can hold",
     ),
+    (("deep.npy", "out.npy"), "out.npy: would have 66 axes, arrays have 64 at most"),
     (("many.npy", "out.npy"), "GiB"),
     (("many.npy", "out.npy", "--dyadic-order", "1"), "GiB"),
 ]
@@ -371,6 +372,7 @@ def test_bad_grams_get_one_line(
     monkeypatch.chdir(tmp_path)
     np.save("one.npy", np.ones((2, 3, 2)))
     np.save("wide.npy", np.ones((2, 3, 3)))
+    np.save("deep.npy", np.ones((1,) * 35))
     os.mkdir("folder.npy")
     os.symlink("nowhere", "link.npy")
     if "many.npy" in arguments:  # 16 MB, of which the matrix would have 32 TB

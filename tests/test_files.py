@@ -79,6 +79,12 @@ def test_csv(tmp_path: pathlib.Path, header: str) -> None:
     assert (tmp_path / "out.csv").read_text() == "3,1,4.5,-1,4,0.5\n"
 
 
+def header(shape: str, fortran: bool = False) -> bytes:
+    """The start of a file that says it holds an array of a shape."""
+    text = f"{{'descr': '<f8', 'fortran_order': {fortran}, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
+
+
 BAD: list[tuple[str, Any, tuple[str, ...], str]] = [
     ("in.npy", None, (), "No such file"),
     ("in.txt", b"0,0", (), "must end in .npy or .csv"),
@@ -89,11 +95,19 @@ BAD: list[tuple[str, Any, tuple[str, ...], str]] = [
     ("in.npy", np.ones((3, 2), np.longdouble), (), "must hold real numbers .*longdouble|float128"),
     ("in.npy", np.array([["a"]]), (), "must hold real numbers"),
     ("in.npy", np.array([[{}]]), (), "must hold real numbers"),
+    *[
+        ("in.npy", header(shape) + bytes(48), (), f"shape that no array has, {re.escape(shape)}")
+        for shape in ("(-3, -2)", "(-1, 3, 2)", "(3, True)", "(0, 10000000000000000000, 2)")
+    ],
+    ("in.npy", header("(" + "1, " * 65 + ")"), (), "shape that no array has"),
+    ("in.npy", header("(3, 2"), (), "not a NumPy file"),
     ("in.csv", b"", (), "has no points"),
     ("in.csv", b"a,b\n", (), "has no points"),
     ("in.csv", b"\xff\xfe0,1\n", (), "is not text in UTF-8"),
     ("in.csv", b"0,1\n2\n", (), "point 1 has 1 numbers"),
     ("in.csv", b"0,1\n2,x\n", (), "point 1 is not a line of numbers"),
+    ("in.csv", b"1,oops\n2,3\n", (), "point 0 is not a line of numbers"),
+    ("in.csv", b"0,1\n2,1_000\n", (), "point 1 is not a line of numbers"),
     ("in.npy", np.ones((3, 2)), ("--degree", "-1"), "--degree: must be a non-negative integer"),
     ("in.npy", np.ones((3, 2)), ("--degree", "99"), "overflow"),
     ("in.npy", np.ones((3, 2)), ("--degree", "40"), "--memory-limit: one path at a time takes"),
@@ -121,6 +135,13 @@ def test_bad_input_is_one_line_and_exit_status_2(
     assert done.stderr.startswith("python -m arraysig sig: ")
     assert re.search(message, done.stderr), done.stderr
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+def test_gram_of_no_paths(tmp_path: pathlib.Path, fortran: bool) -> None:
+    (tmp_path / "in.npy").write_bytes(header("(0, 3, 2)", fortran))
+    files.gram_of_files([str(tmp_path / "in.npy")], str(tmp_path / "gram.npy"))
+    assert np.load(tmp_path / "gram.npy").shape == (0, 0)
 
 
 def test_a_truncated_file(tmp_path: pathlib.Path) -> None:
