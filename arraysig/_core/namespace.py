@@ -144,9 +144,11 @@ def over_roots(array: Any, one: Any, two: Any) -> Any:
 
     The product of both may overflow, that of their roots does not; differentiable in Torch.
     """
+    if library(array) == "numpy":
+        with np.errstate(invalid="ignore"):
+            return array / (np.sqrt(one) * np.sqrt(two))
     xp = _functions(array)
-    with np.errstate(invalid="ignore"):
-        return array / (xp.sqrt(one) * xp.sqrt(two))
+    return array / (xp.sqrt(one) * xp.sqrt(two))
 
 
 def broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
