@@ -15,10 +15,10 @@ AS_INLINE void AS_CELLS(powers)(const PDE_JOB *job, VEC p, VEC *power, VEC *scal
     }
 }
 
-/* sum_{k = 1 .. m} edge[k] p^(m-k) / (m-k)! */
-AS_INLINE VEC AS_CELLS(carried)(const VEC *edge, const VEC *scaled, const int m)
+/* `start`, which is what k = 0 gives, and sum_{k = 1 .. m} edge[k] p^(m-k) / (m-k)! */
+AS_INLINE VEC AS_CELLS(carried)(VEC start, const VEC *edge, const VEC *scaled, const int m)
 {
-    VEC sum = m ? edge[m] : (VEC){0};
+    VEC sum = start + edge[m];
     AS_EACH for (int k = 1; k < m; ++k) { sum += edge[k] * scaled[m - k]; }
     return sum;
 }
@@ -56,42 +56,45 @@ AS_INLINE void AS_CELLS(add_square)(const VEC *x, VEC *out, const int fresh, con
                            n - half);
 }
 
-/* out[m] = sum_{k < columns} x[k] / (m+k)! for m < rows, which are at least as many; of halves of
- * halves from 6 on. */
-AS_INLINE void AS_CELLS(integrate)(const PDE_JOB *job, const VEC *x, VEC *out, const int rows,
-                                   const int columns)
+/* out[m] = sum_{k < columns} x[k] / (first+m+k)! for m < rows, which are at least as many; of
+ * halves of halves from 6 on. */
+AS_INLINE void AS_CELLS(integrate)(const PDE_JOB *job, const VEC *x, VEC *out, const int first,
+                                   const int rows, const int columns)
 {
     const int n = columns, half = (n + 1) / 2;
     if (!__builtin_constant_p(columns)) {
         for (int m = 0; m < rows; ++m) {
-            out[m] = x[0] * job->inverse[m];
+            out[m] = x[0] * job->inverse[first + m];
             for (int k = 1; k < columns; ++k)
-                out[m] += x[k] * job->inverse[m + k];
+                out[m] += x[k] * job->inverse[first + m + k];
         }
         return;
     }
     if (n < 6)
-        AS_CELLS(add_square)(x, out, 1, 1, 0, 0, n);
+        AS_CELLS(add_square)(x, out, 1, 1, first, 0, n);
     else {
         VEC sum[AS_TERMS];
         AS_EACH for (int k = 0; k < half; ++k) sum[k] = k + half < n ? x[k] + x[k + half] : x[k];
-        AS_CELLS(add_square)(sum, out, 1, 1, half, 0, half);
+        AS_CELLS(add_square)(sum, out, 1, 1, first + half, 0, half);
         AS_EACH for (int i = half; i < n; ++i) out[i] = out[i - half];
-        AS_CELLS(add_square)(x, out, 0, 1, 0, half, half);
-        AS_CELLS(add_square)(x + half, out + half, 0, -1, half, half, n - half);
+        AS_CELLS(add_square)(x, out, 0, 1, first, half, half);
+        AS_CELLS(add_square)(x + half, out + half, 0, -1, first + half, half, n - half);
     }
-    AS_CELLS(add_products)(x, out + n, 1, 1, n, 0, 0, rows - n, n);
+    AS_CELLS(add_products)(x, out + n, 1, 1, first + n, 0, 0, rows - n, n);
 }
 
-/* The edge opposite to `edge`, where `side` is the other one. */
+/* The edge opposite to `edge`, where `side` is the other one and `start` the corner times scaled
+ * powers. The corner has no part in sums of products: rounded alike in all cells, it would drift.
+ */
 AS_INLINE void AS_CELLS(opposite)(const PDE_JOB *job, const VEC *edge, const VEC *side,
-                                  const VEC *power, const VEC *scaled, VEC *out, const int degree)
+                                  const VEC *start, const VEC *power, const VEC *scaled, VEC *out,
+                                  const int degree)
 {
     VEC term[AS_TERMS];
-    AS_CELLS(integrate)(job, side, term, degree + 1, degree + 1);
-    out[0] = term[0];
+    AS_CELLS(integrate)(job, side + 1, term, 1, degree + 1, degree);
+    out[0] = start[0] + term[0];
     AS_EACH for (int m = 1; m <= degree; ++m) out[m] =
-        AS_CELLS(carried)(edge, scaled, m) + term[m] * power[m];
+        AS_CELLS(carried)(start[m], edge, scaled, m) + term[m] * power[m];
 }
 
 /* From the edges a and b of a cell to those opposite to them. */
@@ -102,10 +105,12 @@ AS_INLINE void AS_CELLS(pass_cell)(const PDE_JOB *job, VEC p, const VEC *a, cons
         AS_CELLS(pass_slopes)(job, p, a, b, next_a, next_b, degree, fold);
         return;
     }
-    VEC power[AS_TERMS], scaled[AS_TERMS];
+    VEC power[AS_TERMS], scaled[AS_TERMS], start[AS_TERMS];
     AS_CELLS(powers)(job, p, power, scaled, degree);
-    AS_CELLS(opposite)(job, b, a, power, scaled, next_b, degree);
-    AS_CELLS(opposite)(job, a, b, power, scaled, next_a, degree);
+    start[0] = a[0];
+    AS_EACH for (int m = 1; m <= degree; ++m) start[m] = a[0] * scaled[m];
+    AS_CELLS(opposite)(job, b, a, start, power, scaled, next_b, degree);
+    AS_CELLS(opposite)(job, a, b, start, power, scaled, next_a, degree);
 }
 
 /* Sweeps `count` columns of `rows` rows. `left` are the B of the rows, `above` the A above them,
@@ -195,8 +200,8 @@ AS_INLINE VEC AS_CELLS(cell_back)(const PDE_JOB *job, const VEC *a, const VEC *b
         of_b[m] *= power[m - 1];
     }
     VEC sum_a[AS_TERMS], sum_b[AS_TERMS]; /* G, from number -1 on */
-    AS_CELLS(integrate)(job, of_a + 1, sum_a, degree + 2, degree);
-    AS_CELLS(integrate)(job, of_b + 1, sum_b, degree + 2, degree);
+    AS_CELLS(integrate)(job, of_a + 1, sum_a, 0, degree + 2, degree);
+    AS_CELLS(integrate)(job, of_b + 1, sum_b, 0, degree + 2, degree);
     AS_EACH for (int k = 0; k <= degree; ++k)
     {
         next_a[k] += of_b[0] * job->inverse[k] + sum_b[k + 1] * power[1];
