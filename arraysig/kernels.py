@@ -437,10 +437,12 @@ def sig_kernel(
     *Polynomial cells*: the equation is solved exactly in every cell of the grid for polynomials of
     degree `order` on its edges. The error falls faster than exponentially with the order, without
     refinement; it grows with increments that are summed along rows and columns, not with those of
-    single cells. The cost is about 3 (order + 1)**2 fused multiply-adds for each increment. With
-    `fold` slopes of edges are found by Galerkin's method: what terms above `order` do to those
-    below is counted too, and values at the ends of edges have twice the digits, as long as single
-    increments are small against 1, for their powers end with order + fold.
+    single cells. Both edges of a cell start from one value, the mean of what the cells before say;
+    with one for each, as published, their difference could grow beyond all bounds. The cost is
+    about 3 (order + 1)**2 fused multiply-adds for each increment. With `fold` slopes of edges are
+    found by Galerkin's method: what terms above `order` do to those below is counted too, and
+    values at the ends of edges have twice the digits, as long as single increments are small
+    against 1, for their powers end with order + fold.
 
     Cells are divided, not segments: with a static kernel that is not linear, further points on a
     segment change the result. Both need ``(length1 - 1) (length2 - 1)`` static kernels too. Neither
