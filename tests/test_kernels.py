@@ -510,6 +510,15 @@ def test_differences_of_corners_do_not_grow(
         assert abs(got / exact - 1) < tolerance
 
 
+@pytest.mark.parametrize("order", [4, 6, 8])
+def test_polynomial_cells_do_not_drift(order: int, rng: np.random.Generator) -> None:
+    """As they would if a corner were rounded alike in all cells."""
+    x, y = (walks(rng, 16, 1000, 2).astype("float32") for _ in range(2))
+    exact = arraysig.sig_kernel(x.astype(float), y.astype(float), order=order)
+    got = arraysig.sig_kernel(x, y, order=order)
+    assert np.linalg.norm(got - exact) < 2e-6 * np.linalg.norm(exact)
+
+
 def test_auto_in_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     x, y = (torch.from_numpy(walks(rng, 2, 5, 2)).requires_grad_() for _ in range(2))

@@ -2,10 +2,12 @@
 
 It also prints the errors, those of polynomial cells too.
 
-Pairs of Brownian paths over a unit of time, in two dimensions and float64. References are
-Richardson's extrapolations of orders 5 and 6, and polynomial cells of order 16.
+Pairs of Brownian paths over a unit of time, in two dimensions and float64; polynomial cells in
+float32 as well. References are Richardson's extrapolations of orders 5 and 6, and polynomial cells
+of order 16.
 """
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -24,10 +26,11 @@ def paths(length: int) -> np.ndarray:
     return steps.cumsum(axis=2)
 
 
-def polynomial_errors(length: int, fold: int) -> list[float]:
+def polynomial_errors(length: int, fold: int, dtype: str) -> list[float]:
     """The same of polynomial cells of orders 2, 3, 4, 6 and 8."""
     one, two = paths(length)
     exact = arraysig.sig_kernel(one, two, order=16, fold=2)
+    one, two = one.astype(dtype), two.astype(dtype)
     found = [arraysig.sig_kernel(one, two, order=order, fold=fold) for order in (2, 3, 4, 6, 8)]
     return [float(np.sqrt(((k - exact) ** 2).mean() / (exact**2).mean())) for k in found]
 
@@ -67,6 +70,7 @@ def draw(to: pathlib.Path) -> None:
 
 if __name__ == "__main__":
     for length in LENGTHS:
-        for fold in (0, 1, 2):
-            print(length, f"fold={fold}", *(f"{e:.0e}" for e in polynomial_errors(length, fold)))
+        for fold, dtype in itertools.product((0, 1, 2), ("float64", "float32")):
+            errors_of_cells = polynomial_errors(length, fold, dtype)
+            print(length, dtype, f"fold={fold}", *(f"{e:.0e}" for e in errors_of_cells))
     draw(pathlib.Path(__file__).with_suffix(".svg"))
