@@ -117,12 +117,17 @@ def test_paths_of_one_point(xp: Backend, options: Any, rng: np.random.Generator)
 
 def test_orders_beyond_all_memory(rng: np.random.Generator) -> None:
     x = walks(rng, 2**12 + 1, 2)
-    for function in (
-        lambda: arraysig.sig_kernel(x[:2], x, (0, 30)),
-        lambda: arraysig.sig_kernel_backprop(np.ones(()), x[:2], x, (0, 30)),
+    one, two = x[None, :2], x[None]
+    for function, *arrays in (
+        (arraysig.sig_kernel, x[:2], x),
+        (arraysig.sig_kernel_backprop, np.ones(()), x[:2], x),
+        (arraysig.sig_kernel_gram, one, two),
+        (arraysig.sig_kernel_gram_backprop, np.ones((1, 1)), one, two),
+        (arraysig.sig_score, np.concatenate([one, one]), x),
     ):
-        with pytest.raises(MemoryError, match=r"^sig_kernel(_backprop)?: no memory for scratch"):
-            function()
+        name = function.__name__
+        with pytest.raises(MemoryError, match=f"^{name}: no memory for scratch"):
+            function(*arrays, dyadic_order=(0, 30))
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 40])

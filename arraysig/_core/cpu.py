@@ -16,6 +16,7 @@ import numpy as np
 
 from . import progress
 from .check import PROCESSORS
+from .dispatch import called
 
 if TYPE_CHECKING:
     from .op import Op, Plan
@@ -127,7 +128,7 @@ def run(
     else:
         status = _interruptibly(function, [*arrays, *numbers, team], bar)
     if status == _OUT_OF_MEMORY:
-        raise MemoryError(f"{op.function}: no memory for scratch space")
+        raise MemoryError(f"{called(op.function)}: no memory for scratch space")
 
 
 def _interruptibly(

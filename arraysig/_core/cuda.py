@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from . import progress
-from .dispatch import Memory
+from .dispatch import Memory, called
 from .namespace import address, dtype_name
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def cupy_device(function: str, ordinal: int) -> CupyDevice:
         return _cupy_device(ordinal)
     except ImportError as error:
         raise ImportError(
-            f"{function}: CUDA arrays need CuPy, which compiles and launches the kernels: "
+            f"{called(function)}: CUDA arrays need CuPy, which compiles and launches the kernels: "
             "python -m pip install 'arraysig[cuda13]' (or 'arraysig[cuda12]')"
         ) from error
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,9 +69,10 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
     """Allocate the outputs and run: `ins` are C-contiguous, of one dtype, on one device."""
     plan, specs, size, memo = planned(op, tuple([tuple(a.shape) for a in ins]), attrs, dtype)
     if size > memory.available:
+        shapes = " and ".join(str(shape) for shape, _ in specs)
         raise MemoryError(
-            f"{op.function}: a result of shape {' and '.join(str(s) for s, _ in specs)} takes "
-            f"{size / 2**30:.4g} GiB, more than the {memory.available / 2**30:.4g} GiB there are"
+            f"{called(op.function)}: a result of shape {shapes} takes {size / 2**30:.4g} GiB, "
+            f"more than the {memory.available / 2**30:.4g} GiB there are"
         )
     outs = [memory.empty(*spec) for spec in specs]
     if size:
@@ -80,6 +83,20 @@ def execute(op: Op, ins: Sequence[Any], attrs: tuple[Any, ...], memory: Memory, 
 
             cuda.run(op, plan, ins, outs, attrs, memory, dtype, _emulated)
     return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def called(function: str) -> str:
+    """Of the public functions that are being called the outermost, else `function`; for errors.
+
+    None is where Torch calls a gradient.
+    """
+    package = sys.modules[__name__.partition(".")[0]]
+    names = [
+        frame.f_code.co_name
+        for frame, _ in traceback.walk_stack(None)
+        if frame.f_globals.get("__package__") == package.__name__
+    ]
+    return [function, *(name for name in names if name in package.__all__)][-1]
 
 
 @functools.lru_cache(4096)

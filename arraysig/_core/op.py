@@ -54,7 +54,8 @@ class Op:
         argument without gradient. Written in other ops, never with an array library.
     jvp : ``jvp(saved, tangents, *attrs) -> tangents of the outputs``, likewise
     outputs : how many there are, the length of ``plan(...).outs``
-    function : public function that errors speak of, where that has another name
+    function : public function that errors speak of where none is being called, if it has another
+        name
     """
 
     name: str

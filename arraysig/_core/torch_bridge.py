@@ -18,7 +18,7 @@ import torch
 from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 
-from .dispatch import HOST_BYTES, Memory, execute
+from .dispatch import HOST_BYTES, Memory, called, execute
 from .op import OPS, Op
 
 _LIBRARY = torch.library.Library("arraysig", "DEF")
@@ -79,7 +79,8 @@ def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
         return _fake(op, arrays, attrs)
     else:
         raise ValueError(
-            f"{op.function}: `{op.arrays[0]}` must be on a CPU or CUDA device, got {first.device}"
+            f"{called(op.function)}: `{op.arrays[0]}` must be on a CPU or CUDA device, "
+            f"got {first.device}"
         )
     return execute(op, ins, attrs, memory, _NAMES[first.dtype])
 
