@@ -330,8 +330,7 @@ class RationalQuadraticKernel(_WithBandwidth):
     sigma : float
         Length scale, greater than 0, in units of points.
     alpha : float, default 1.0
-        Exponent, greater than 0. Values have errors of about `alpha` units of rounding: above 3e3
-        in float32, or 1e8 in float64, take ``RBFKernel(2 * sigma**2)``, the limit.
+        Exponent, greater than 0. For ever larger ones it becomes ``RBFKernel(2 * sigma**2)``.
 
     Examples
     --------

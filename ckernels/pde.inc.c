@@ -171,7 +171,7 @@ static void AS_T(load_paths)(const PDE_JOB *job, const PDE_LANES *lanes, PDE_SCR
 AS_INLINE VEC AS_T(power)(VEC x, REAL exponent)
 {
     if (exponent < 0 || exponent > 1024 || exponent != (REAL)(int)exponent)
-        return AS_T(pow_lanes)(x, exponent);
+        return AS_T(pow_lanes)(x, (VEC){0}, exponent);
     VEC result = AS_T(all_lanes)(1);
     for (int n = (int)exponent; n; n >>= 1, x *= x)
         if (n & 1)
@@ -201,8 +201,8 @@ AS_INLINE void AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC *s, V
         if (kind == AS_RBF)
             weight = value * (-2 * p0);
         else if (kind == AS_RATIONAL) {
-            const VEC base = one + s[i] * p0;
-            value = AS_T(pow_lanes)(base, -p1);
+            const VEC z = s[i] * p0, base = one + z;
+            value = AS_T(pow_lanes)(base, z - (base - one), -p1);
             weight = value / base * (-2 * p0 * p1);
         } else if (kind == AS_POLYNOMIAL) {
             const VEC base = s[i] + p1;

@@ -131,9 +131,11 @@ AS_INLINE VEC AS_T(exp2_or_zero)(VEC x)
     return AS_T(choose)(x < AS_T(all_lanes)(1 - AS_BIAS), (VEC){0}, power);
 }
 
-/* log2(x) of normal numbers x > 0: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
- * log m = 2 atanh((m - 1) / (m + 1)). */
-AS_INLINE VEC AS_T(log2_lanes)(VEC x)
+/* log2(x + rest) of normal numbers x > 0 and what their rounding took off, which counts where the
+ * logarithm is near 0: x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m +
+ * 1)).
+ */
+AS_INLINE VEC AS_T(log2_lanes)(VEC x, VEC rest)
 {
     const IVEC bits = (IVEC)x;
     const IVEC rounder = (IVEC)AS_T(all_lanes)(AS_ROUNDER);
@@ -142,7 +144,8 @@ AS_INLINE VEC AS_T(log2_lanes)(VEC x)
     const IVEC exponent = (bits - half) >> AS_MANTISSA;
     const VEC m = (VEC)(bits - (exponent << AS_MANTISSA));
     const VEC e = (VEC)(rounder + exponent) - (REAL)AS_ROUNDER;
-    const VEC f = (m - (REAL)1) / (m + (REAL)1), s = f * f;
+    const VEC above_1 = m - (REAL)1 + AS_T(choose)(exponent == 0, rest, (VEC){0});
+    const VEC f = above_1 / (m + (REAL)1), s = f * f;
     VEC sum = AS_T(all_lanes)((REAL)(2.0 / (2 * AS_LOG_TERMS + 1)));
     AS_UNROLL for (int i = AS_LOG_TERMS - 1; i >= 1; --i) sum = sum * s + (REAL)(2.0 / (2 * i + 1));
     const VEC log_m = f * (REAL)2 + (f * s) * sum;
@@ -161,10 +164,10 @@ AS_INLINE VEC AS_T(sqrt_lanes)(VEC x)
     return x;
 }
 
-/* x^exponent for x > 0, and 0 for x <= 0. */
-AS_INLINE VEC AS_T(pow_lanes)(VEC x, REAL exponent)
+/* (x + rest)^exponent, as above, and 0 for x <= 0. */
+AS_INLINE VEC AS_T(pow_lanes)(VEC x, VEC rest, REAL exponent)
 {
-    const VEC log2 = AS_T(log2_lanes)(x) * exponent;
+    const VEC log2 = AS_T(log2_lanes)(x, rest) * exponent;
     VEC power;
     AS_T(exp2_many)(&log2, &power, 1, 0);
     return AS_T(choose)(x <= (VEC){0}, (VEC){0}, power);

@@ -130,6 +130,25 @@ def test_orders_beyond_all_memory(rng: np.random.Generator) -> None:
             function(*arrays, dyadic_order=(0, 30))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rational_quadratic_kernels_become_gaussian(
+    xp: Backend, dtype: str, rng: np.random.Generator
+) -> None:
+    x, y = [xp.array(walks(rng, 3, 6, 2).astype(dtype)) for _ in "xy"]
+    alpha = {"float32": 1e7, "float64": 1e15}[dtype]
+    derivs = xp.array(rng.normal(size=3).astype(dtype))
+    got, expected = [
+        (
+            arraysig.sig_kernel(x, y, 1, static_kernel=kernel),
+            *arraysig.sig_kernel_backprop(derivs, x, y, 1, static_kernel=kernel, right_deriv=True),
+        )
+        for kernel in (arraysig.RationalQuadraticKernel(0.8, alpha), arraysig.RBFKernel(2 * 0.8**2))
+    ]
+    for a, b in zip(got, expected, strict=True):
+        error = np.abs(xp.numpy(a) - xp.numpy(b)).max() / np.abs(xp.numpy(b)).max()
+        assert error <= 10 * np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("count", [1, 2, 9, 40])
 def test_one_set_of_paths_twice(xp: Backend, count: int, rng: np.random.Generator) -> None:
     paths = xp.array(walks(rng, count, 5, 2))
