@@ -417,6 +417,16 @@ def test_raw_operators_refuse_what_they_would_detach(torch_xp: Backend) -> None:
             raw(torch.autograd.forward_ad.make_dual(x, x), *args)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("function", [arraysig.sig, arraysig.log_sig, arraysig.sig_kernel_gram])
+def test_torch_jit_trace_is_refused(torch_xp: Backend, function: Any) -> None:
+    x = torch_xp.array(np.ones((3, 4, 2)))
+    gram = function is arraysig.sig_kernel_gram
+    with pytest.raises(NotImplementedError, match=f"^{function.__name__}: torch.jit.trace does"):
+        torch.jit.trace(lambda x: function(x, *([x] if gram else []), 2), (x,))
+
+
 def test_augmentation_has_derivatives_of_any_order(torch_xp: Backend) -> None:
     def augment(x: Any) -> Any:
         return arraysig.transform_path(x, time_aug=True, lead_lag=True, end_time=2.0)

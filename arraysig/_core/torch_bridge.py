@@ -31,6 +31,11 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Apply `op` to tensors of one dtype and device, differentiably."""
     if torch.compiler.is_compiling():
         return _COMPILED[op.name].apply(*_distinct(arrays), *attrs)
+    if torch._C._is_tracing():
+        raise NotImplementedError(
+            f"{called(op.function)}: torch.jit.trace does not see what is computed here; "
+            "use torch.compile or torch.export"
+        )
     if any(type(a) not in _KINDS for a in arrays) or torch._C._len_torch_dispatch_stack():
         return _COMPILED[op.name].apply(*arrays, *attrs)  # fake tensors, tracing modes, subclasses
     if transforming():
