@@ -171,11 +171,11 @@ def _refuse_existing(target: str, force: bool) -> None:
 def written_at_once(name: str, force: bool) -> Iterator[IO[bytes]]:
     """A file that gets its name when all is written, and is gone if that fails.
 
-    With `force` it takes the place of another one.
+    With `force` it takes the place of another one; of a link, of the file that it leads to.
     """
-    folder = Path(name).resolve().parent
+    place = Path(os.path.realpath(name))
     try:
-        handle, part = tempfile.mkstemp(".part", f".{Path(name).name}.", folder)
+        handle, part = tempfile.mkstemp(".part", f".{place.name}.", place.parent)
     except OSError as error:
         raise BadFile(f"{name}: {error.strerror}") from None
     try:
@@ -185,7 +185,7 @@ def written_at_once(name: str, force: bool) -> Iterator[IO[bytes]]:
         os.umask(mask)
         os.chmod(part, 0o666 & ~mask)  # mkstemp's own is for the user only
         _refuse_existing(name, force)  # it may have appeared meanwhile
-        os.replace(part, name)
+        os.replace(part, place)
     except OSError as error:
         raise BadFile(f"{name}: {error.strerror or error}") from None
     finally:

@@ -177,6 +177,18 @@ def test_old_files_stay_unless_forced(tmp_path: pathlib.Path, name: str) -> None
     assert sorted(os.listdir(tmp_path)) == ["in.npy", name]
 
 
+def test_links_stay(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((2, 3, 2)))
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "far.npy").write_text("old")
+    (tmp_path / "out.npy").symlink_to(tmp_path / "disk" / "far.npy")
+    source, target = str(tmp_path / "in.npy"), str(tmp_path / "out.npy")
+    files.signatures_of_file(source, target, 2, force=True)
+    assert os.path.islink(target)
+    np.testing.assert_array_equal(np.load(tmp_path / "disk" / "far.npy"), np.zeros((2, 6)))
+    assert os.listdir(tmp_path / "disk") == ["far.npy"]
+
+
 def test_old_files_are_seen_before_the_work(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
