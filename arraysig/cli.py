@@ -189,7 +189,8 @@ def _demo(out: Path, degree: int, n_jobs: int, device: str) -> None:
     why_cpu = _why_cpu(device)
     from . import demo
 
-    demo.run(out, degree, n_jobs, why_cpu)
+    with _refusals():
+        demo.run(out, degree, n_jobs, why_cpu)
 
 
 def _memory(text: str) -> int:

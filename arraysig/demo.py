@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._core import cpu, cuda
+from .files import written_at_once
 from .kernels import sig_kernel_gram
 from .signature import sig
 from .static_kernels import RBFKernel
@@ -255,7 +256,8 @@ def draw(
     right.suptitle("All recordings, as the classifiers see them")
     handles, labels = panels[0].get_legend_handles_labels()
     right.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.savefig(out, dpi=150)
+    with written_at_once(str(out), force=True) as file:
+        figure.savefig(file, dpi=150, format=out.suffix.removeprefix("."))
 
 
 def _scatter(axes: Any, outcome: Outcome, train_labels: Any, test_labels: Any) -> None:

@@ -486,6 +486,26 @@ def test_demo(tmp_path: pathlib.Path, suffix: str) -> None:
 
 
 @pytest.mark.usefixtures("extras")
+def test_figure_that_can_not_be_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from arraysig import demo
+
+    def run(out: pathlib.Path, *rest: Any) -> None:
+        labels = np.array(["a", "b", "c", "d"])
+        outcome = demo.Outcome("", np.eye(8), labels, 1.0)
+        demo.draw(out, np.zeros((8, 3, 6)), labels, labels, (outcome, outcome))
+
+    monkeypatch.setattr(demo, "run", run)
+    out = tmp_path / "folder.png"
+    out.mkdir()
+    assert cli.main(["demo", "--out", str(out), "--device", "cpu"]) == 2
+    error = f"python -m arraysig demo: {out}: Is a directory\n"
+    assert capsys.readouterr() == ("", error)
+    assert os.listdir(tmp_path) == ["folder.png"]
+
+
+@pytest.mark.usefixtures("extras")
 def test_demo_by_way_of_the_gpu(tmp_path: pathlib.Path) -> None:
     # The lines that a GPU would take, with transfers that go nowhere.
     code = (
