@@ -66,8 +66,7 @@ def sig_combine(
         Signatures of the second paths, of the shape of `sig1`.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns
@@ -134,8 +133,7 @@ def sig_combine_backprop(
         The second factor, of the shape of `sig1`.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns
@@ -186,8 +184,7 @@ def sig_join(
         Signatures; a scalar term in front is kept.
     displacement : array, shape (..., dimension)
         Increment of the segment.
-    dimension : int
-        Channels of the signature (after augmentation, if there was any).
+    {displaced}
     {degree}
     prepend : bool, default False
         Put the segment in front of the path instead of behind it.
@@ -245,8 +242,7 @@ def sig_join_backprop(
         The signatures that were extended.
     displacement : array, shape (..., dimension)
         Increment of the segment.
-    dimension : int
-        Channels of the signature (after augmentation, if there was any).
+    {displaced}
     {degree}
     prepend : bool, default False
         As in `sig_join`.
@@ -294,7 +290,7 @@ def linear_sig(
     ----------
     displacement : array, shape (..., dimension)
         Increments of the segments.
-    {dimension}
+    {displaced}
     {degree}
     {scalar_term}
     {n_jobs}
@@ -338,7 +334,7 @@ def linear_sig_backprop(
         term, which is constant.
     displacement : array, shape (..., dimension)
         Increments of the segments.
-    {dimension}
+    {displaced}
     {degree}
     {n_jobs}
 
@@ -392,8 +388,7 @@ def sig_inverse(
         Signatures, or any tensors with scalar part 1; a scalar term in front is kept.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns
@@ -451,8 +446,7 @@ def sig_inverse_backprop(
         The signatures that were inverted.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns

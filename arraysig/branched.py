@@ -504,8 +504,7 @@ def extract_branched_sig_coef(
     trees : tuple, None, or list of them
         One tree, or several in a list, as for `branched_sig_coef`.
     {dimension}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
     scalar_term : bool, default False
         Whether `bsig` has the empty tree in front.

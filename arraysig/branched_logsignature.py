@@ -253,8 +253,7 @@ def branched_sig_to_log_sig(
         Branched signatures. The coefficient of the empty tree may stand in front; it is not read.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
     {branched_method}
     {n_jobs}
@@ -312,8 +311,7 @@ def branched_sig_to_log_sig_backprop(
         returns.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
     {branched_method}
     {n_jobs}

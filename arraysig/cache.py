@@ -50,8 +50,7 @@ def prepare_log_sig(
     method : int, default 2
         The format of log-signatures: 0 has no tables, 1 those of Lyndon words and of the way back
         to signatures; 2 and 3 have all, those of method 1 among them.
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {use_disk}
 
     Returns
@@ -128,8 +127,7 @@ def prepare_branched_sig(
     {dimension}
     {degree}
     {use_disk}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
 
     Returns
@@ -195,8 +193,7 @@ def prepare_branched_log_sig(
     {degree}
     {branched_method}
     {use_disk}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
 
     Returns
@@ -254,8 +251,7 @@ def prepare_branched_sig_coef(
     trees : tuple, None, or list of them
         One tree, or several in a list, as for `branched_sig_coef`; tables are for these in this
         order, and without a correction.
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {planar}
 
     Returns

@@ -81,8 +81,7 @@ def log_sig_length(
     ----------
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
 
     Returns
     -------
@@ -149,8 +148,7 @@ def log_sig_basis(
     method : int, default 1
         The format: 0 for coefficients of all words; 1 for those of Lyndon words; 2 or 3 for
         coordinates in the basis of brackets of Lyndon words.
-    {time_aug}
-    {lead_lag}
+    {augmented}
     names : sequence of str or None, default None
         What channels are called, after augmentation; by default "0", "1" and so on.
 
@@ -449,8 +447,7 @@ def sig_to_log_sig(
         Signatures. A scalar term may stand in front; it is not read.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {log_sig_method}
     {n_jobs}
 
@@ -507,8 +504,7 @@ def sig_to_log_sig_backprop(
         returns.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {log_sig_method}
     {n_jobs}
 
@@ -559,8 +555,7 @@ def logsig_to_sig(
         Log-signatures; for method 0 any tensors, with or without a scalar term, which is not read.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {log_sig_method}
     scalar_term : bool, default False
         For methods 1 to 3: put the coefficient of the empty word, which is 1, in front. For method
@@ -619,8 +614,7 @@ def logsig_to_sig_backprop(
         Derivatives with respect to the signatures, of the shape of what `logsig_to_sig` returns.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {log_sig_method}
     scalar_term : bool, default False
         For methods 1 to 3: whether `sig_derivs` have that of the scalar term in front.
@@ -677,8 +671,7 @@ def log_sig_combine(
         Those of the second paths, of the same shape.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns
@@ -733,8 +726,7 @@ def log_sig_combine_backprop(
         The second factor, of the same shape.
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns
@@ -777,7 +769,7 @@ def log_sig_join(
         Log-signatures, coordinates of brackets (method 2).
     displacement : array, shape (..., dimension)
         The last point less the one before.
-    {dimension}
+    {displaced}
     {degree}
     {n_jobs}
 
@@ -819,7 +811,7 @@ def log_sig_join_backprop(
         Log-signatures.
     displacement : array, shape (..., dimension)
         The last point less the one before.
-    {dimension}
+    {displaced}
     {degree}
     {n_jobs}
 
@@ -867,7 +859,7 @@ def linear_log_sig(
     ----------
     displacement : array, shape (..., dimension)
         End less start of each segment.
-    {dimension}
+    {displaced}
     {degree}
     {log_sig_method}
     scalar_term : bool, default False
@@ -921,7 +913,7 @@ def linear_log_sig_backprop(
         returns.
     displacement : array, shape (..., dimension)
         End less start of each segment; its values do not matter.
-    {dimension}
+    {displaced}
     {degree}
     {log_sig_method}
     scalar_term : bool, default False

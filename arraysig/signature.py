@@ -41,9 +41,9 @@ def sig_length(
     ----------
     {dimension}
     {degree}
-    {time_aug}
-    {lead_lag}
-    {scalar_term}
+    {augmented}
+    scalar_term : bool, default False
+        Count the coefficient of the empty word, too.
 
     Returns
     -------
@@ -380,8 +380,7 @@ def extract_sig_coef(
     words : tuple of int, or list of tuples
         One word, or several; letters are channels after augmentation, the earliest first.
     {dimension}
-    {time_aug}
-    {lead_lag}
+    {augmented}
     scalar_term : bool, default False
         Whether `sig` has the scalar term in front.
 

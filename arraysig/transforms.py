@@ -79,8 +79,7 @@ def transform_path_backprop(
     ----------
     derivs : array, shape (..., points, channels)
         Derivatives with respect to the output of `transform_path` with the same flags.
-    {time_aug}
-    {lead_lag}
+    {augmented}
     {n_jobs}
 
     Returns

@@ -31,6 +31,16 @@ lead_lag : bool, default False
     Replace the path by its lead-lag transform: 2 length - 1 points ``(x[i // 2], x[(i + 1) // 2])``
     with channels lag, then lead. The time channel comes after it.
 """,
+    "augmented": """
+time_aug : bool, default False
+    Whether paths are given a time channel: one channel more, the last one.
+lead_lag : bool, default False
+    Whether paths are replaced by their lead-lag transforms: twice the channels, lag, then lead.
+""",
+    "displaced": """
+dimension : int
+    Channels of the displacement, at least 1: those of the path, after augmentation.
+""",
     "end_time": """
 end_time : float, default 1.0
     Last value of the time channel; finite.
