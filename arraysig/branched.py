@@ -836,7 +836,9 @@ def linear_branched_sig(
     Notes
     -----
     The coefficient of a tree is the product of the displacements that its labels name, divided by
-    the tree factorial: the product over all nodes of the nodes above and at them.
+    the tree factorial: the product over all nodes of the number of nodes at and above them. With
+    `planar` the nodes of trees on the left of a node, children of the same node or in the forest,
+    are counted for it, too.
 
     Examples
     --------
@@ -844,6 +846,10 @@ def linear_branched_sig(
     >>> import arraysig
     >>> arraysig.linear_branched_sig(np.array([1.0]), 1, 3)
     array([1.        , 0.5       , 0.33333333, 0.16666667])
+    >>> arraysig.trees(1, 2, planar=True)[1:]
+    (((0,),), ((0,), (0,)), (((0,), 0),))
+    >>> arraysig.linear_branched_sig(np.array([1.0]), 1, 2, planar=True)
+    array([1. , 0.5, 0.5])
     """
     name = "linear_branched_sig"
     (v,), restore = check.arrays(name, displacement=displacement)
