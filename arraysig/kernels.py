@@ -540,9 +540,9 @@ def sig_kernel_backprop(
 
     Notes
     -----
-    The exact derivative of the finite differences: their adjoint, swept from the end to the start
-    of both paths. Values of the grid are computed again in strips, from rows that the forward sweep
-    leaves, and never stored whole. The cost is 3 to 6 times that of the forward call.
+    The exact derivative of the scheme: its adjoint, swept from the end to the start of both paths.
+    Values of the grid are computed again in strips, from rows that the forward sweep leaves, and
+    never stored whole. The cost is 3 to 6 times that of the forward call.
 
     Examples
     --------
