@@ -22,8 +22,8 @@ def transform_path(
 ) -> Any:
     """Augment paths by their lead-lag transform, a time channel, or both.
 
-    `sig` and all other functions with these flags form the augmented path on the fly; this
-    function is for looking at it, or for code that needs it in memory.
+    All functions with these flags do this themselves, `sig` and its like without storing the
+    augmented path; this function is for looking at it, or for code that needs it in memory.
 
     Parameters
     ----------
