@@ -304,6 +304,11 @@ class Arguments:
                 self.error = max(self.error, error)
                 return numbers, value
             before = value
+        if error == math.inf:
+            raise ValueError(
+                f"{self.name}: `tol` can not be met, for kernels overflow, got {self.scheme.tol}; "
+                "scale the paths down"
+            )
         raise ValueError(
             f"{self.name}: `tol` must be at least {error:.2g}, the estimated error at the highest "
             f"order, {_LADDER[-1][0]}, got {self.scheme.tol}; scale the paths down"
