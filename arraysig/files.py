@@ -264,7 +264,7 @@ def signatures_of_file(
             paths.dimension, degree, time_aug=time_aug, lead_lag=lead_lag, scalar_term=scalar_term
         )
     except ValueError as error:
-        raise BadFile(str(error)) from None
+        raise BadFile(_naming_the_option(str(error))) from None
     into = np.dtype(dtype) if dtype else _floating(paths)
     at_once = _paths_at_once(paths, row, np.dtype(float), memory_limit, n_jobs)
     shape = (*paths.batch, row)
