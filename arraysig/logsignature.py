@@ -12,7 +12,7 @@ from ._core.namespace import concat, contiguous, with_scalar, without_scalar, ze
 from ._ops import lie as ops
 from ._ops import tensors
 from .algebra import tensor_size
-from .words import Word, augmented_channels, lyndon_words, tensor_length, words
+from .words import Word, augmented_channels, check_listed, lyndon_words, tensor_length, words
 
 __all__ = [
     "linear_log_sig",
@@ -163,6 +163,8 @@ def log_sig_basis(
         If an argument is of the wrong kind.
     ValueError
         If a value is out of range, or `names` are not one for each channel.
+    MemoryError
+        If the names are more than the memory of the machine holds.
 
     See Also
     --------
@@ -200,6 +202,7 @@ def log_sig_basis(
             raise ValueError(
                 f"{name}: `names` must be {channels}, one for each channel, got {names!r}"
             )
+    check_listed(name, "degree", channels, degree, lyndon=method > 0)
     if method >= 2:
         return list(_texts(letters, degree).values())
     of_letters = words(channels, degree)[1:] if method == 0 else lyndon_words(channels, degree)

@@ -119,6 +119,8 @@ def trees(dimension: int, degree: int, *, planar: bool = False) -> tuple[Any, ..
         If an argument is of the wrong kind.
     ValueError
         If a value is out of range, or 64 bits can not count the trees.
+    MemoryError
+        If the trees are more than the memory of the machine holds.
 
     See Also
     --------
@@ -135,7 +137,7 @@ def trees(dimension: int, degree: int, *, planar: bool = False) -> tuple[Any, ..
     """
     name = "trees"
     size = _size(name, dimension, degree, planar)
-    element_length(name, *size)
+    check.table_bytes(name, "degree", degree, 64 * element_length(name, *size))
     return (None, *(element for found in tables.elements(*size) for element in found))
 
 
@@ -162,6 +164,8 @@ def trees_of_order(dimension: int, order: int, *, planar: bool = False) -> tuple
         If an argument is of the wrong kind.
     ValueError
         If a value is out of range, or 64 bits can not count the trees.
+    MemoryError
+        If the trees are more than the memory of the machine holds.
 
     Examples
     --------
@@ -173,7 +177,7 @@ def trees_of_order(dimension: int, order: int, *, planar: bool = False) -> tuple
     dimension = check.positive_int(name, "dimension", dimension)
     order = check.non_negative_int(name, "order", order)
     planar = check.flag(name, "planar", planar)
-    element_length(name, dimension, order, planar)
+    check.table_bytes(name, "order", order, 64 * element_length(name, dimension, order, planar))
     return tuple(tables.elements(dimension, order, planar)[-1]) if order else (None,)
 
 

@@ -49,6 +49,17 @@ def tensor_length(channels: int, degree: int) -> int:
     return total if total <= LARGEST else -1
 
 
+def check_listed(
+    function: str, name: str, alphabet_size: int, length: int, lyndon: bool = False
+) -> None:
+    """MemoryError where the words of `length` letters are more than a list can hold."""
+    letters = min(length, 64)  # more are too many in any case
+    count = min(alphabet_size**letters, LARGEST)
+    if lyndon:  # about one in `letters` of all words, and not less than half of that
+        count //= 2 * letters + 1
+    check.table_bytes(function, name, length, 64 * count)  # bytes that each takes at least
+
+
 def check_word(function: str, name: str, word: Any, alphabet_size: int | None) -> Word:
     """A tuple of letters; they are below `alphabet_size` where that is given."""
     if not isinstance(word, tuple):
@@ -91,6 +102,8 @@ def words_of_length(alphabet_size: int, length: int) -> list[Word]:
         If an argument is not an integer.
     ValueError
         If an argument is out of range.
+    MemoryError
+        If the words are more than the memory of the machine holds.
 
     Examples
     --------
@@ -101,6 +114,7 @@ def words_of_length(alphabet_size: int, length: int) -> list[Word]:
     name = "words_of_length"
     alphabet_size = check.positive_int(name, "alphabet_size", alphabet_size)
     length = check.non_negative_int(name, "length", length)
+    check_listed(name, "length", alphabet_size, length)
     return list(itertools.product(range(alphabet_size), repeat=length))
 
 
@@ -126,6 +140,8 @@ def words(alphabet_size: int, max_length: int) -> list[Word]:
         If an argument is not an integer.
     ValueError
         If an argument is out of range.
+    MemoryError
+        If the words are more than the memory of the machine holds.
 
     Examples
     --------
@@ -135,6 +151,7 @@ def words(alphabet_size: int, max_length: int) -> list[Word]:
     """
     alphabet_size = check.positive_int("words", "alphabet_size", alphabet_size)
     max_length = check.non_negative_int("words", "max_length", max_length)
+    check_listed("words", "max_length", alphabet_size, max_length)
     return [
         word
         for length in range(max_length + 1)
@@ -282,6 +299,8 @@ def lyndon_words_of_length(alphabet_size: int, length: int) -> list[Word]:
         If an argument is not an integer.
     ValueError
         If an argument is out of range.
+    MemoryError
+        If the words are more than the memory of the machine holds.
 
     Examples
     --------
@@ -292,6 +311,7 @@ def lyndon_words_of_length(alphabet_size: int, length: int) -> list[Word]:
     name = "lyndon_words_of_length"
     alphabet_size = check.positive_int(name, "alphabet_size", alphabet_size)
     length = check.non_negative_int(name, "length", length)
+    check_listed(name, "length", alphabet_size, length, lyndon=True)
     return [word for word in lyndon(alphabet_size, length) if len(word) == length]
 
 
@@ -317,6 +337,8 @@ def lyndon_words(alphabet_size: int, max_length: int) -> list[Word]:
         If an argument is not an integer.
     ValueError
         If an argument is out of range.
+    MemoryError
+        If the words are more than the memory of the machine holds.
 
     Notes
     -----
@@ -336,4 +358,5 @@ def lyndon_words(alphabet_size: int, max_length: int) -> list[Word]:
     """
     alphabet_size = check.positive_int("lyndon_words", "alphabet_size", alphabet_size)
     max_length = check.non_negative_int("lyndon_words", "max_length", max_length)
+    check_listed("lyndon_words", "max_length", alphabet_size, max_length, lyndon=True)
     return by_length(alphabet_size, max_length)

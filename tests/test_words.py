@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import arraysig
+from arraysig._core import dispatch
 
 from .backends import Backend
 
@@ -92,6 +93,22 @@ def test_words_that_are_too_long() -> None:
         arraysig.extract_sig_coef(np.ones(()), (0,), 2)
     with pytest.raises(IndexError, match=r"^extract_sig_coef: `words` must fit .*\(0, 0, 1\)"):
         arraysig.extract_sig_coef(np.ones(6), [(0, 0, 1)], 2)
+
+
+@pytest.mark.parametrize("size", [16, 10**6, 10**18])
+def test_lists_that_are_too_long(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if size == 16:  # of which memory would hold the lists
+        monkeypatch.setattr(dispatch, "HOST_BYTES", 2**16)
+    for name in ("words", "words_of_length", "lyndon_words", "lyndon_words_of_length"):
+        with pytest.raises(MemoryError, match=rf"^{name}: `(max_)?length` is too large: .* {size}"):
+            getattr(arraysig, name)(2, size)
+        assert getattr(arraysig, name)(2, 5)
+    for method in (0, 1, 2):
+        with pytest.raises((MemoryError, ValueError), match="^log_sig_basis: `degree` is too"):
+            arraysig.log_sig_basis(2, size, method=method)
+    for name, planar in (("trees", False), ("trees", True), ("trees_of_order", False)):
+        with pytest.raises((MemoryError, ValueError), match=f"^{name}: `.*` is too large"):
+            getattr(arraysig, name)(1, size, planar=planar)
 
 
 def test_numpy_integers_are_letters() -> None:
