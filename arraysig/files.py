@@ -149,7 +149,7 @@ def _read_csv(name: str) -> Paths:
             raise BadFile(f"{name}: point {number} is not a line of numbers with commas between")
         if len(row) != len(rows[0]):
             raise BadFile(
-                f"{name}: point {number} has {len(row)} numbers, the first one has others"
+                f"{name}: point {number} has {len(row)} numbers, the first one has {len(rows[0])}"
             )
     path = np.array(rows, float)
     return Paths((), path.shape[0], path.shape[1], path.dtype, path[None])

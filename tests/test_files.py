@@ -104,7 +104,7 @@ BAD: list[tuple[str, Any, tuple[str, ...], str]] = [
     ("in.csv", b"", (), "has no points"),
     ("in.csv", b"a,b\n", (), "has no points"),
     ("in.csv", b"\xff\xfe0,1\n", (), "is not text in UTF-8"),
-    ("in.csv", b"0,1\n2\n", (), "point 1 has 1 numbers"),
+    ("in.csv", b"0,1\n2\n", (), "point 1 has 1 numbers, the first one has 2"),
     ("in.csv", b"0,1\n2,x\n", (), "point 1 is not a line of numbers"),
     ("in.csv", b"1,oops\n2,3\n", (), "point 0 is not a line of numbers"),
     ("in.csv", b"0,1\n2,1_000\n", (), "point 1 is not a line of numbers"),
