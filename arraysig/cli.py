@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -312,17 +313,22 @@ def _parser() -> _Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 all well; 1 the machine lacks something; 2 a file or an option does not fit; 130 Ctrl-C.
+    0 all well; 1 the machine lacks something; 2 a file or an option does not fit; 130 Ctrl-C; 141
+    nobody reads what is printed any more.
     """
     options = vars(_parser().parse_args(arguments))
     name = options.pop("command")
     function, _ = _COMMANDS[name]
     try:
         function(**options)
+        print(end="", flush=True)
     except (Unavailable, Refused) as error:
         print(f"python -m arraysig {name}: {error}", file=sys.stderr)
         return 1 if isinstance(error, Unavailable) else 2
     except KeyboardInterrupt:
         print(f"python -m arraysig {name}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more when it ends
+        return 141
     return 0

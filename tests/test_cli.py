@@ -429,6 +429,21 @@ def test_gram_on_the_gpu(tmp_path: pathlib.Path, rng: np.random.Generator) -> No
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_nobody_reads(unbuffered: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "arraysig", "info"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        timeout=300,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_version() -> None:
     assert command("--version").stdout == arraysig.__version__ + "\n"
 
