@@ -124,6 +124,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+#: Options that show methods, of classes for static kernels of the user's own.
+WRITTEN_BY_USERS = {
+    "Context": "   :members:\n",
+    "StaticKernel": "   :members:\n   :special-members: __call__\n",
+}
+
+
 def api() -> str:
     """All public functions, from their docstrings."""
     named = {name for names in GROUPS.values() for name in names}
@@ -135,7 +142,7 @@ def api() -> str:
         parts.append(f"{group}\n{'-' * len(group)}\n")
         for name in names:
             kind = "function" if inspect.isfunction(getattr(arraysig, name)) else "class"
-            parts.append(f".. auto{kind}:: arraysig.{name}\n")
+            parts.append(f".. auto{kind}:: arraysig.{name}\n{WRITTEN_BY_USERS.get(name, '')}")
     return "\n".join(parts)
 
 
