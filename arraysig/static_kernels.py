@@ -67,10 +67,10 @@ class StaticKernel(ABC):
 
     .. math:: p_{ij} = k(x_{i+1}, y_{j+1}) - k(x_{i+1}, y_j) - k(x_i, y_{j+1}) + k(x_i, y_j).
 
-    Both gradients are asked for after `__call__` with the same context, `grad_x` first; each of
-    them may be left out. Memory is that of the increments of a tile of pairs, 16 MiB in float64 or
-    those of one pair, and what your code takes for them. Tensors that the object holds count as
-    constant: derivatives with respect to them are refused.
+    Gradients are asked for after `__call__` with the same context, `grad_x` first; where only one
+    of them is wanted, only that one. Memory is that of the increments of a tile of pairs, 16 MiB in
+    float64 or those of one pair, and what your code takes for them. Tensors that the object holds
+    count as constant: derivatives with respect to them are refused.
 
     Examples
     --------
