@@ -242,7 +242,14 @@ def test_what_fails_half_way_leaves_the_old_file(
     assert (tmp_path / "out.npy").read_text() == "old"
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGINT, 130, "python -m arraysig sig: interrupted\n"),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_signals_leave_nothing(tmp_path: pathlib.Path, number: int, status: int, said: str) -> None:
     sparse = np.lib.format.open_memmap(tmp_path / "in.npy", "w+", "float32", (20_000, 1000, 8))
     del sparse
     process = subprocess.Popen(
@@ -258,10 +265,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: pathlib.Path) -> None:
             break
         time.sleep(0.05)
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, error = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
-    assert error == "python -m arraysig sig: interrupted\n"
+    assert (process.returncode, out, error) == (status, "", said)
     assert os.listdir(tmp_path) == ["in.npy"]
 
 
