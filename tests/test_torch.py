@@ -393,6 +393,12 @@ def test_third_derivatives(torch_xp: Backend, rng: np.random.Generator) -> None:
     torch.testing.assert_close(third, 6 * expected)
 
 
+def test_tensors_of_zeros_without_memory(torch_xp: Backend) -> None:
+    ones = torch_xp.array(np.ones((2, 6)))
+    zeros = torch._efficientzerotensor((2, 6), dtype=ones.dtype, device=ones.device)
+    torch.testing.assert_close(arraysig.sig_combine(zeros, ones, 2, 2), ones)
+
+
 def test_what_has_no_derivative_says_so_by_name() -> None:
     from arraysig._core import torch_bridge
     from arraysig._core.op import OPS

@@ -72,8 +72,11 @@ def _distinct(arrays: tuple[Any, ...]) -> list[Any]:
 def _run(op: Op, arrays: Sequence[torch.Tensor], attrs: tuple[Any, ...]) -> Any:
     """Run the kernels: plain tensors, no autograd."""
     first = arrays[0]
+    # A clone has what a tensor may lack: its order, its sign, and memory (zero tangents).
     ins = [
-        a if a.is_contiguous() and not a.is_neg() else a.detach().resolve_neg().contiguous()
+        a
+        if a.is_contiguous() and not a.is_neg() and not a._is_zerotensor()
+        else a.detach().clone(memory_format=torch.contiguous_format)
         for a in arrays
     ]
     if first.device.type == "cpu":
