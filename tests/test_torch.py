@@ -376,6 +376,7 @@ def test_second_and_forward_mode_derivatives(
     point = x.detach()
     reverse = torch.func.jacrev(torch.func.jacrev(loss))(point)
     torch.testing.assert_close(torch.func.hessian(loss)(point), reverse)
+    torch.testing.assert_close(torch.func.jacfwd(torch.func.jacfwd(loss))(point), reverse)
     torch.testing.assert_close(
         torch.func.jacfwd(function)(point), torch.func.jacrev(function)(point)
     )

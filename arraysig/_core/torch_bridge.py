@@ -193,8 +193,12 @@ def _register(op: Op) -> tuple[Any, Any]:
         setup_context(ctx, inputs, output)
         ctx.save_for_forward(*[inputs[i] for i in saved])
 
+    # Torch runs this with forward mode off, where derivatives in forward mode of what it returns
+    # would be 0 (pytorch/pytorch#197867). Primals have no tangent of this level.
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        out = jvp_rule(ctx.saved_tensors, tangents[:n], *ctx.attrs)
+        with forward_ad._set_fwd_grad_enabled(True):
+            primals = [forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors]
+            out = jvp_rule(primals, tangents[:n], *ctx.attrs)
         return out[0] if len(out) == 1 else out
 
     def vmap(function: Any) -> Any:
