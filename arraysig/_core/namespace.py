@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -61,9 +62,19 @@ def default_float(array: Any, lib: Library) -> str:
     return "float64"
 
 
+def _quiet(lib: Library) -> Any:
+    """Where NumPy does not warn of infinities and NaN."""
+    if lib == "torch":  # whose compiler can not follow NumPy's
+        return contextlib.nullcontext()
+    return np.errstate(invalid="ignore", over="ignore")
+
+
 def cast(array: Any, lib: Library, dtype: str) -> Any:
     """`array` as `dtype`; differentiable in Torch."""
-    return getattr(array, _TORCH_CASTS[dtype])() if lib == "torch" else array.astype(dtype)
+    if lib == "torch":
+        return getattr(array, _TORCH_CASTS[dtype])()
+    with _quiet(lib):
+        return array.astype(dtype)
 
 
 def contiguous(array: Any) -> Any:
@@ -219,7 +230,8 @@ def beside_sums(path: Any, increments: Any) -> Any:
     channels = increments.shape[-1]
     if increments.ndim == 1:
         increments = xp.broadcast_to(increments, (length - 1, channels))
-    sums = cast(cast(increments, lib, "float64").cumsum(-2), lib, dtype_name(path))
+    with _quiet(lib):
+        sums = cast(cast(increments, lib, "float64").cumsum(-2), lib, dtype_name(path))
     start = zeros(path, (*increments.shape[:-2], 1, channels))
     points = xp.broadcast_to(concat([start, sums], -2), (*batch, length, channels))
     return concat([path, points])
