@@ -34,19 +34,19 @@ def augmented_channels(dimension: int, time_aug: bool, lead_lag: bool) -> int:
 
 
 def tensor_length(channels: int, degree: int) -> int:
-    """Words of length 1 to `degree` over `channels` letters; -1 if more than 64 bits can count.
+    """Words of length 1 to `degree` over `channels` letters.
+
+    -1 if 64 bits can not count them, and the empty one.
 
     >>> tensor_length(2, 3)
     14
     """
     if channels == 0 or degree == 0:
         return 0
-    if channels == 1:
-        return degree
-    if degree > 63:
+    if channels > 1 and degree > 63:
         return -1
-    total = channels * (channels**degree - 1) // (channels - 1)
-    return total if total <= LARGEST else -1
+    total = degree if channels == 1 else channels * (channels**degree - 1) // (channels - 1)
+    return total if total < LARGEST else -1
 
 
 def check_listed(

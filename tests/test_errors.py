@@ -313,6 +313,10 @@ def test_overflow() -> None:
     with pytest.raises(ValueError, match=r"^sig: .*overflow"):
         arraysig.sig(PATH, 64)
     assert arraysig.sig_length(2, 61) == 2**62 - 2
+    assert arraysig.sig_length(1, 2**63 - 2, scalar_term=True) == 2**63 - 1
+    for degree in (2**63 - 1, 10**30):
+        with pytest.raises(ValueError, match=f"^sig_length: `degree` .* {degree}.*overflow"):
+            arraysig.sig_length(1, degree)
 
 
 def test_results_larger_than_memory(xp: Backend) -> None:
