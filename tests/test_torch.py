@@ -237,6 +237,17 @@ def test_auto_is_refused_where_there_are_no_values(torch_xp: Backend) -> None:
     torch.testing.assert_close(torch.func.vmap(lambda a: a * gram(x))(x[:, 0, 0, 0])[1], gram(x))
 
 
+def test_symbolic_tracing_of_corrections(rng: np.random.Generator) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def ito(path: Any, correction: Any) -> Any:
+        return arraysig.sig(path, 3, correction=correction)
+
+    path, correction = (torch.from_numpy(rng.normal(size=shape)) for shape in ((2, 5, 2), (4, 12)))
+    traced = make_fx(ito, tracing_mode="symbolic")(path, correction)
+    torch.testing.assert_close(traced(2 * path, correction), ito(2 * path, correction))
+
+
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "bilinear": lambda a: (a(2, 23), a(2, 20), [21, 2, 3, 0, 0, 0, 1, 2], 1, 0, 0.5, 1),
     "branched_sig_kernel": lambda a: (

@@ -174,13 +174,12 @@ def correction(
             f"{function}: `correction` is constant, got a tensor that requires grad; "
             "pass correction.detach()"
         )
-    width, widths = 0, {}
+    width = 0
     for level in range(2, degree + 1):
         width += dimension**level
-        widths[width] = level
         if got and width >= got[-1]:
             break
-    if not got or got[-1] not in widths:
+    if not got or got[-1] != width:
         raise ValueError(
             f"{function}: `correction` must have rows of {dimension}**2 + ... + {dimension}**m "
             f"numbers, 2 <= m <= {degree}, got shape {got}"
@@ -191,7 +190,7 @@ def correction(
             f"{function}: `correction` must have shape {(got[-1],)}, {rows} or {(*batch, *rows)} "
             f"for `path` of shape {tuple(path)}, got {got}"
         )
-    return widths[got[-1]]
+    return level
 
 
 def _integer(function: str, name: str, value: Any) -> int:
