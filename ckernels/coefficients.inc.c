@@ -43,6 +43,7 @@ typedef struct {
 typedef struct {
     VEC *increments, *raw;
     VEC *state; /* S */
+    VEC *low;   /* what rounding has taken from S so far */
     VEC *h;     /* h_m of the prefixes on the current branch, see AS_T(coef_arrays) */
     VEC *steps; /* streams: S after each step of a chunk, or their adjoints, (step, prefix) */
     VEC *fine, *coarse; /* S at the starts of chunks of a block, and of blocks */
@@ -68,6 +69,7 @@ static void AS_T(lay_out_coef)(const COEF_JOB *job, SIG_ARENA *arena, COEF_SCRAT
     s->increments = AS_T(take)(arena, AS_T(increments_size)(p));
     s->raw = AS_T(take)(arena, AS_T(increments_size)(p));
     s->state = AS_T(take)(arena, job->nodes);
+    s->low = AS_T(take)(arena, job->nodes);
     s->h = AS_T(take)(arena, arrays);
     s->inverse = (REAL *)AS_T(take)(arena, as_ceil_div(job->longest + 1, AS_LANES));
     s->row = AS_T(take)(arena, job->count);
@@ -99,23 +101,32 @@ AS_INLINE i64 AS_T(coef_leaves)(const COEF_JOB *job, i64 node, i64 end)
     return leaves;
 }
 
+/* Adds what S of a prefix gains in a chunk. A path has thousands of chunks: what rounding takes
+ * goes into the next sum, but NaN, which is what infinities leave, does not. */
+AS_INLINE void AS_T(coef_add)(VEC *state, VEC *low, VEC gain)
+{
+    const VEC before = *state, sum = gain + *low;
+    *state = before + sum;
+    const VEC lost = sum - (*state - before);
+    const __typeof__(lost == lost) kept = lost == lost;
+    *low = (VEC)((__typeof__(kept))lost & kept);
+}
+
 /* S of P prefixes without continuation, advanced. */
 AS_INLINE void AS_T(coef_product)(const COEF_WALK *w, const VEC *restrict h, i64 node, const int P,
                                   VEC *restrict state)
 {
     const i64 channels = w->job->paths.plan->channels;
     const VEC *z[4];
-    VEC sum[4];
-    AS_UNROLL for (int i = 0; i < P; ++i)
-    {
-        z[i] = w->scratch->increments + w->job->prefixes[node + i].letter;
-        sum[i] = state[node + i];
-    }
+    VEC sum[4] = {{0}};
+    AS_UNROLL for (int i = 0; i < P; ++i) z[i] =
+        w->scratch->increments + w->job->prefixes[node + i].letter;
     for (i64 t = 0; t < w->steps; ++t) {
         const VEC above = h[t];
         AS_UNROLL for (int i = 0; i < P; ++i) sum[i] += z[i][t * channels] * above;
     }
-    AS_UNROLL for (int i = 0; i < P; ++i) state[node + i] = sum[i];
+    AS_UNROLL for (int i = 0; i < P; ++i)
+        AS_T(coef_add)(state + node + i, w->scratch->low + node + i, sum[i]);
 }
 
 /* Advances S of prefixes node .. end, which have `depth` letters less one in common, and of their
@@ -140,14 +151,17 @@ static void AS_T(coef_advance)(const COEF_WALK *w, i64 depth, i64 node, i64 end,
         }
         const VEC *move = w->scratch->increments + job->prefixes[node].letter;
         const i64 height = job->prefixes[node].height;
-        VEC s = state[node];
+        const VEC s = state[node];
+        VEC gain = {0};
         if (height)
-            state[node] =
-                AS_T(advance_arrays)(h, own, chunk, height, move, channels, w->steps, s, 0);
-        for (i64 t = 0; t < w->steps && history; ++t)
-            history[t * job->nodes + node] = s += move[t * channels] * h[t];
+            gain = AS_T(advance_arrays)(h, own, chunk, height, move, channels, w->steps, s, 0);
         if (history)
-            state[node] = s;
+            gain = (VEC){0};
+        for (i64 t = 0; t < w->steps && history; ++t) {
+            gain += move[t * channels] * h[t];
+            history[t * job->nodes + node] = s + gain;
+        }
+        AS_T(coef_add)(state + node, w->scratch->low + node, gain);
         if (height)
             AS_T(coef_advance)(w, depth + 1, job->begin[node], job->end[node], state, history);
     }
@@ -283,6 +297,7 @@ static void AS_T(coef_chunk_forth)(const COEF_JOB *job, const SIG_LANES *lanes,
 static void AS_T(coef_group)(const COEF_JOB *job, const SIG_LANES *lanes, const COEF_SCRATCH *s)
 {
     memset(s->state, 0, sizeof(VEC) * (size_t)job->nodes);
+    memset(s->low, 0, sizeof(VEC) * (size_t)job->nodes);
     for (i64 i = 0; i < job->chunks && !as_cancelled(job->paths.control); ++i)
         AS_T(coef_chunk_forth)(job, lanes, s, i, s->state, s->state);
     if (!job->stream)
@@ -323,6 +338,7 @@ static void AS_T(coef_group_back)(const COEF_JOB *job, const SIG_LANES *lanes,
         AS_T(coef_read)(job, lanes, s, 0, s->bar);
     const i64 blocks = as_ceil_div(chunks, block);
     memset(s->coarse, 0, bytes);
+    memset(s->low, 0, bytes);
     for (i64 i = 0; i < (blocks - 1) * block; ++i) {
         VEC *from = s->coarse + i / block * nodes, *to = from + nodes;
         if (as_cancelled(job->paths.control))
@@ -332,6 +348,7 @@ static void AS_T(coef_group_back)(const COEF_JOB *job, const SIG_LANES *lanes,
     for (i64 b = blocks - 1; b >= 0; --b) {
         const i64 begin = b * block, end = as_least(begin + block, chunks);
         memcpy(s->fine, s->coarse + b * nodes, bytes);
+        memset(s->low, 0, bytes);
         for (i64 i = begin; i < end - 1; ++i) {
             if (as_cancelled(job->paths.control))
                 return;

@@ -302,7 +302,7 @@ AS_FOR_DIMENSIONS(AS_DEFINE_LAST_LEVELS)
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
-/* h_m of a child from h_1 and h_{m+1} of its parent, and its S advanced; m = 2 makes m = 1 too.
+/* h_m of a child from h_1 and h_{m+1} of its parent, and what its S gains; m = 2 makes m = 1 too.
  * move[t * stride] are the increments of the child's letter. */
 AS_INLINE VEC AS_T(advance)(const VEC *restrict h1, const VEC *restrict h2,
                             const VEC *restrict above, i64 m, const void *move, i64 stride,
@@ -318,11 +318,11 @@ AS_INLINE VEC AS_T(advance)(const VEC *restrict h1, const VEC *restrict h2,
         child[t] = (now + z * above[t]) * scale;
         more += z * h1[t];
     }
-    return s + more;
+    return more;
 }
 
 /* Arrays 1 .. most (one at least) of a child from those of its parent, which are `chunk` apart, and
- * S of the child advanced. */
+ * what S of the child, `s`, gains. */
 AS_INLINE VEC AS_T(advance_arrays)(const VEC *h, VEC *child, i64 chunk, i64 most, const void *move,
                                    i64 stride, i64 steps, VEC s, const int shared)
 {
@@ -337,13 +337,13 @@ AS_INLINE VEC AS_T(advance_arrays)(const VEC *h, VEC *child, i64 chunk, i64 most
 }
 
 /* Those of the child at level + 1 whose letter moves by `move`, up to h_{top - level - 1}, which
- * may be h_0 where the chain ends at the last level: h_1 is made, and not used then. */
+ * may be h_0 where the chain ends at the last level: h_1 is made, and not used then. S advanced. */
 AS_INLINE VEC AS_T(advance_child)(SIG_TREE *tree, i64 level, const void *move, i64 stride, VEC s,
                                   const int shared)
 {
-    return AS_T(advance_arrays)(AS_T(horner)(tree, level, 1), AS_T(horner)(tree, level + 1, 1),
-                                tree->plan->chunk, tree->top - level - 1, move, stride, tree->steps,
-                                s, shared);
+    return s + AS_T(advance_arrays)(AS_T(horner)(tree, level, 1), AS_T(horner)(tree, level + 1, 1),
+                                    tree->plan->chunk, tree->top - level - 1, move, stride,
+                                    tree->steps, s, shared);
 }
 
 static void AS_T(walk_node)(SIG_TREE *tree, i64 level, i64 node)

@@ -101,6 +101,18 @@ def test_accuracy_of_long_paths(
     assert np.linalg.norm(gradient - exact) < 1e-4 * np.linalg.norm(exact)
 
 
+def test_accuracy_of_chosen_coefficients_of_long_paths(xp: Backend) -> None:
+    t = np.linspace(0, 1, 50_000)  # a smooth path, where roundings have one sign for long
+    path = np.stack([np.cos(7 * t), np.sin(5 * t)], axis=1).astype("float32")
+    expected = arraysig.sig(path.astype("float64"), 3)
+    words = arraysig.words(2, 3)[1:]
+    for got in (
+        arraysig.sig_coef(xp.array(path), words),
+        arraysig.sig(xp.array(path), 3, stream=True)[-1],
+    ):
+        assert max(relative_errors(xp.numpy(got), expected, 2, 3)) < 1e-6
+
+
 PLANS = [
     (1, 700, 2, 3),  # one path: stretches of time fill the lanes
     (3, 300, 3, 4),

@@ -105,9 +105,10 @@ AS_FN void load_step(const Path &path, i64 step, REAL *z)
     __syncthreads();
 }
 
-/* S from `from` to `to`, which may be the same; H as before the step. */
+/* S from `from` to `to`, which may be the same; H as before the step. What rounding takes from S is
+ * in `low` and goes into the next sum, but NaN, which is what infinities leave, does not. */
 AS_FN void coef_step(const Prefixes &p, const REAL *z, const REAL *inverse, const REAL *from,
-                     REAL *to, REAL *h)
+                     REAL *to, REAL *low, REAL *h)
 {
     for (i64 k = 0; k < p.longest; k++) {
         for (i64 i = p.length[k] + threadIdx.x; i < p.length[k + 1]; i += blockDim.x) {
@@ -115,14 +116,17 @@ AS_FN void coef_step(const Prefixes &p, const REAL *z, const REAL *inverse, cons
             const REAL move = z[node.letter], before = from[i];
             for (i64 m = 1; m <= node.height; m++)
                 h[node.own + m - 1] = before + move * h[node.parent + m] * inverse[m + 1];
-            to[i] = before + move * h[node.parent];
+            const REAL sum = move * h[node.parent] + low[i], after = before + sum;
+            const REAL lost = sum - (after - before);
+            low[i] = lost == lost ? lost : (REAL)0;
+            to[i] = after;
         }
         __syncthreads();
     }
 }
 
-/* Fills `inverse`, H of the empty word, and clears S. */
-AS_FN void coef_start(const Prefixes &p, REAL *inverse, REAL *h, REAL *state)
+/* Fills `inverse`, H of the empty word, and clears S and what rounding took from it. */
+AS_FN void coef_start(const Prefixes &p, REAL *inverse, REAL *h, REAL *state, REAL *low)
 {
     __syncthreads();
     for (i64 m = threadIdx.x; m < p.longest + 2; m += blockDim.x) {
@@ -131,7 +135,7 @@ AS_FN void coef_start(const Prefixes &p, REAL *inverse, REAL *h, REAL *state)
             h[m] = 1;
     }
     for (i64 i = threadIdx.x; i < p.nodes; i += blockDim.x)
-        state[i] = 0;
+        state[i] = low[i] = 0;
     __syncthreads();
 }
 
@@ -142,16 +146,16 @@ extern "C" __global__ void sig_coef(const REAL *path, REAL *out, const i64 *tabl
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const Prefixes p = prefixes_of(table, channels, count, nodes, longest, h_size);
-    const i64 size = nodes + h_size + channels + longest + 2;
+    const i64 size = 2 * nodes + h_size + channels + longest + 2;
     REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
-    REAL *h = state + nodes, *z = h + h_size, *inverse = z + channels;
+    REAL *low = state + nodes, *h = low + nodes, *z = h + h_size, *inverse = z + channels;
     for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
         const Path x = {
             path + b * length * dimension, points, channels, dimension, lead_lag != 0, end_time};
-        coef_start(p, inverse, h, state);
+        coef_start(p, inverse, h, state, low);
         for (i64 step = 0; step < points - 1; step++) {
             load_step(x, step, z);
-            coef_step(p, z, inverse, state, state, h);
+            coef_step(p, z, inverse, state, state, low, h);
             if (stream && ends_raw_step(x, step))
                 write_row(p, state, out + (b * (length - 1) + raw_step(x, step)) * count);
         }
@@ -196,10 +200,11 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const Prefixes p = prefixes_of(table, channels, count, nodes, longest, h_size);
-    const i64 size = 4 * nodes + 2 * h_size + channels + longest + 2;
+    const i64 size = 5 * nodes + 2 * h_size + channels + longest + 2;
     REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
     REAL *bar = state + nodes, *next = bar + nodes, *move_bar = next + nodes;
-    REAL *h = move_bar + nodes, *h_bar = h + h_size, *z = h_bar + h_size, *inverse = z + channels;
+    REAL *low = move_bar + nodes, *h = low + nodes, *h_bar = h + h_size, *z = h_bar + h_size,
+         *inverse = z + channels;
     /* of a block: S at the starts of chunks, of the steps of one, and adjoints of the points */
     const i64 steps = points - 1, chunks = (steps + chunk - 1) / chunk;
     REAL *starts = states + blockIdx.x * ((chunks + chunk + 1) * nodes + points * channels);
@@ -207,7 +212,7 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
     for (i64 b = blockIdx.x; b < batch; b += gridDim.x) {
         const Path x = {
             path + b * length * dimension, points, channels, dimension, lead_lag != 0, end_time};
-        coef_start(p, inverse, h, state);
+        coef_start(p, inverse, h, state, low);
         for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
             bar[i] = 0;
         for (i64 q = threadIdx.x; q < points * channels; q += blockDim.x)
@@ -220,23 +225,23 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
                     starts[step / chunk * nodes + i] = state[i];
             load_step(x, step, z);
-            coef_step(p, z, inverse, state, state, h);
+            coef_step(p, z, inverse, state, state, low, h);
         }
         for (i64 q = chunks - 1; q >= 0; q--) {
             const i64 first = q * chunk, last = first + chunk < steps ? first + chunk : steps;
             __syncthreads();
             for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
-                inside[i] = starts[q * nodes + i];
+                inside[i] = starts[q * nodes + i], low[i] = 0;
             for (i64 step = first; step < last; step++) {
                 load_step(x, step, z);
                 coef_step(p, z, inverse, inside + (step - first) * nodes,
-                          inside + (step - first + 1) * nodes, h);
+                          inside + (step - first + 1) * nodes, low, h);
             }
             for (i64 step = last - 1; step >= first; step--) {
                 load_step(x, step, z);
                 if (stream && ends_raw_step(x, step))
                     read_row(p, grad + (b * (length - 1) + raw_step(x, step)) * count, bar);
-                coef_step(p, z, inverse, inside + (step - first) * nodes, state, h);
+                coef_step(p, z, inverse, inside + (step - first) * nodes, state, low, h);
                 coef_step_back(p, z, inverse, h, bar, next, h_bar, move_bar);
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
                     bar[i] = next[i];
