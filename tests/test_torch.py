@@ -393,6 +393,19 @@ def test_second_and_forward_mode_derivatives(
     )
 
 
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_gradients_that_autograd_batches(
+    torch_xp: Backend, strategy: str, rng: np.random.Generator
+) -> None:
+    def inverse(x: Any) -> Any:
+        return arraysig.sig_inverse(arraysig.sig(x, 2, lead_lag=True), 4, 2)
+
+    jacobian = torch.autograd.functional.jacobian
+    x = torch_xp.array(rng.normal(size=(3, 2)))
+    batched = jacobian(inverse, x, vectorize=True, strategy=strategy)
+    torch.testing.assert_close(batched, jacobian(inverse, x))
+
+
 def test_third_derivatives(torch_xp: Backend, rng: np.random.Generator) -> None:
     def cubic(x: Any) -> Any:
         return arraysig.sig(x, 3)[..., -3]  # of degree 3 in the path

@@ -108,7 +108,9 @@ def is_differentiated(*arrays: Any) -> bool:
 
 def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
     """Arrays side by side along an axis; differentiable in Torch."""
-    return _functions(arrays[0]).concat(list(arrays), axis)
+    xp = _functions(arrays[0])
+    join = xp.cat if library(arrays[0]) == "torch" else xp.concat  # Torch batches the former only
+    return join(list(arrays), axis)
 
 
 def hides_values(*arrays: Any) -> bool:

@@ -24,6 +24,8 @@ from .op import OPS, Op
 _LIBRARY = torch.library.Library("arraysig", "DEF")
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _KINDS = (torch.Tensor, torch.nn.Parameter)
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
+_modes = torch._C._len_torch_dispatch_stack
 _TRACING = (torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE)
 
 
@@ -36,8 +38,9 @@ def call(op: Op, arrays: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
             f"{called(op.function)}: torch.jit.trace does not see what is computed here; "
             "use torch.compile or torch.export"
         )
-    if any(type(a) not in _KINDS for a in arrays) or torch._C._len_torch_dispatch_stack():
-        return _COMPILED[op.name].apply(*arrays, *attrs)  # fake tensors, tracing modes, subclasses
+    # Fake tensors, subclasses, what torch.autograd batches (is_grads_batched); tracing modes.
+    if any([type(a) not in _KINDS or _is_batched(a) for a in arrays]) or _modes():
+        return _COMPILED[op.name].apply(*arrays, *attrs)
     if transforming():
         return _EAGER[op.name].apply(*arrays, *attrs)
     if torch.is_grad_enabled() and any([a.requires_grad for a in arrays]):
