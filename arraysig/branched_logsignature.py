@@ -7,7 +7,7 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
-from ._core.namespace import concat, contiguous, with_scalar, without_scalar, zeros
+from ._core.namespace import concat, contiguous, copied, with_scalar, without_scalar, zeros
 from ._core.sparse import transposed
 from ._core.tape import gradients
 from ._ops import lie
@@ -283,7 +283,7 @@ def branched_sig_to_log_sig(
     scalar_term = has_scalar(name, "bsig", bsig, of)
     result = _log(of, method)(without_scalar(bsig, scalar_term))
     if result is bsig:
-        result = bsig * 1  # a copy
+        result = copied(bsig)
     return restore(with_scalar(result, scalar_term and method == 0))
 
 
@@ -578,4 +578,4 @@ def linear_branched_log_sig_backprop(
     check.shape(name, "derivs", derivs.shape, expected)
     if of.degree == 0:
         return restore(zeros(v, tuple(v.shape)))
-    return restore(derivs[..., scalar_term : scalar_term + of.channels] * 1)  # a copy
+    return restore(copied(derivs[..., scalar_term : scalar_term + of.channels]))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import signature
 from ._core import check, lie
 from ._core.docs import documented
-from ._core.namespace import concat, contiguous, with_scalar, without_scalar, zeros
+from ._core.namespace import concat, contiguous, copied, with_scalar, without_scalar, zeros
 from ._ops import lie as ops
 from ._ops import tensors
 from .algebra import tensor_size
@@ -263,7 +263,9 @@ class _Format(NamedTuple):
 
     def exp(self, array: Any) -> Any:
         """The exponential of what is in this format, less 1."""
-        return ops.exp(ops.to_tensor(array, *self), self.channels, self.degree, self.n_jobs)
+        tensor = ops.to_tensor(array, *self)
+        result = ops.exp(tensor, self.channels, self.degree, self.n_jobs)
+        return copied(array) if result is array else result  # of degrees 0 and 1
 
     def exp_vjp(self, grad: Any, array: Any) -> Any:
         """The gradient of `exp`."""
@@ -949,4 +951,4 @@ def linear_log_sig_backprop(
     if of.degree == 0:
         return restore(zeros(v, tuple(v.shape)))
     first = 1 if scalar_term else 0
-    return restore(derivs[..., first : first + of.channels] * 1)  # a copy
+    return restore(copied(derivs[..., first : first + of.channels]))

@@ -1104,9 +1104,11 @@ def test_results_are_not_the_arguments(xp: Backend, degree: int, planar: bool) -
     size = 2, degree
     length = arraysig.branched_sig_length(*size, planar=planar)
     rng = np.random.default_rng(0)
-    bsig, derivs = (xp.array(rng.normal(size=(3, length))) for _ in range(2))
-    v = xp.array(rng.normal(size=(3, 2)))
-    log = xp.array(rng.normal(size=(3, arraysig.branched_log_sig_length(*size, planar=True))))
+    of_log = arraysig.branched_log_sig_length(*size, planar=True)
+    columns = [  # in Fortran's order, which results do not take over
+        xp.array(np.asfortranarray(rng.normal(size=(3, n)))) for n in (length, length, 2, of_log)
+    ]
+    bsig, derivs, v, log = columns
     kind: dict[str, Any] = {"planar": planar, "method": 0}
     found = {
         "to_log": arraysig.branched_sig_to_log_sig(bsig, *size, **kind),
@@ -1119,7 +1121,8 @@ def test_results_are_not_the_arguments(xp: Backend, degree: int, planar: bool) -
         ],
     }
     for name, result in found.items():
-        for given in (bsig, derivs, v, log):
+        assert xp.contiguous(result), name
+        for given in columns:
             assert not np.shares_memory(xp.numpy(result), xp.numpy(given)), name
 
 

@@ -498,6 +498,31 @@ def test_degree_zero_and_points(xp: Backend) -> None:
     assert arraysig.log_sig(path[:0], 3).shape == (0, 14)
 
 
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("method", [0, 1, 2])
+def test_results_are_new_and_in_c_order(xp: Backend, degree: int, method: int) -> None:
+    size = 2, degree
+    lengths = arraysig.log_sig_length(*size), arraysig.sig_length(*size)
+    rng = np.random.default_rng(0)
+    given = [
+        xp.array(np.asfortranarray(rng.normal(size=(3, n))))
+        for n in (lengths[0] if method else lengths[1], lengths[1], 2)
+    ]
+    log, sig, v = given
+    found = {
+        "exp": arraysig.logsig_to_sig(log, *size, method=method),
+        "of_exp": arraysig.logsig_to_sig_backprop(log, sig, *size, method=method),
+        "log": arraysig.sig_to_log_sig(sig, *size, method=method),
+        "of_log": arraysig.sig_to_log_sig_backprop(sig, log, *size, method=method),
+        "linear": arraysig.linear_log_sig(v, *size, method=method),
+        "of_linear": arraysig.linear_log_sig_backprop(log, v, *size, method=method),
+    }
+    for name, result in found.items():
+        assert xp.contiguous(result), name
+        for array in given:
+            assert not np.shares_memory(xp.numpy(result), xp.numpy(array)), name
+
+
 HAVING_METHOD = [
     ("log_sig", (np.ones((4, 2)), 2)),
     ("log_sig_backprop", (np.ones((4, 2)), np.ones(3), 2)),

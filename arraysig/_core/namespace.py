@@ -84,6 +84,13 @@ def contiguous(array: Any) -> Any:
     return array if array.flags.c_contiguous else array.copy(order="C")
 
 
+def copied(array: Any) -> Any:
+    """A copy of `array` in C order; differentiable in Torch."""
+    if library(array) == "torch":
+        return array.clone(memory_format=_functions(array).contiguous_format)
+    return array.copy(order="C")
+
+
 def _functions(array: Any) -> Any:
     """The module with the functions of the library of `array`, so that compilers can follow."""
     if library(array) == "torch":
@@ -107,10 +114,10 @@ def is_differentiated(*arrays: Any) -> bool:
 
 
 def concat(arrays: Sequence[Any], axis: int = -1) -> Any:
-    """Arrays side by side along an axis; differentiable in Torch."""
+    """Arrays side by side along an axis, in C order; differentiable in Torch."""
     xp = _functions(arrays[0])
     join = xp.cat if library(arrays[0]) == "torch" else xp.concat  # Torch batches the former only
-    return join(list(arrays), axis)
+    return contiguous(join(list(arrays), axis))
 
 
 def hides_values(*arrays: Any) -> bool:

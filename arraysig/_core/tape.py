@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .namespace import copied
 from .op import Op
 
 
@@ -58,4 +59,4 @@ def gradients(function: Callable[..., Any], inputs: Sequence[Any], grad: Any) ->
             if isinstance(source, Traced):
                 total[id(source)] = total[id(source)] + part if id(source) in total else part
     found = [total[id(x)] for x in traced]
-    return [g * 1 if g is grad else g for g in found]  # never what was given
+    return [copied(g) if g is grad else g for g in found]  # never what was given

@@ -80,7 +80,7 @@ def exp_vjp(grad: Any, t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
         of_left, grad = tensors.product_vjp((t, inner), (grad,), *size)
         of_t = of_t + of_left
         grad = grad * _factor(j, False)
-    return of_t + grad
+    return contiguous(of_t + grad)
 
 
 def _tangent(
