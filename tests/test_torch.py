@@ -80,8 +80,10 @@ def test_func_transforms(case: Case, torch_xp: Backend, rng: np.random.Generator
     torch.testing.assert_close(torch.vmap(torch.func.grad(loss))(x, *others), expected)
     first = [a[0] for a in (x, *others)]
     if case.call(*first).numel():  # torch's own jacobian fails on no rows
-        rows = torch.autograd.functional.jacobian(lambda x: case.call(x, *first[1:]), first[0])
+        jacobian, one = torch.autograd.functional.jacobian, lambda x: case.call(x, *first[1:])
+        rows = jacobian(one, first[0])
         torch.testing.assert_close(torch.func.jacrev(case.call)(*first), rows)
+        torch.testing.assert_close(jacobian(one, first[0], vectorize=True), rows)
 
 
 def _unlike(case: Case) -> bool:

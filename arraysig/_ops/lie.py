@@ -232,7 +232,9 @@ def combine_vjp(saved: Any, grads: Any, *attrs: Any) -> tuple[Any, Any]:
         to_tensor(exp_vjp(of, x, *size, n_jobs), *size, 2, n_jobs, adjoint=True)
         for of, x in zip(of_factors, elements, strict=True)
     ]
-    return of_left, contiguous(of_right[..., : right.shape[-1]])
+    if right.shape[-1] < left.shape[-1]:
+        of_right = contiguous(of_right[..., : right.shape[-1]])
+    return of_left, of_right
 
 
 def _combine_jvp(saved: Any, tangents: Any, *attrs: Any) -> tuple[Any]:
