@@ -523,6 +523,30 @@ def test_results_are_new_and_in_c_order(xp: Backend, degree: int, method: int) -
             assert not np.shares_memory(xp.numpy(result), xp.numpy(array)), name
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: a.logsig_to_sig_backprop(np.full(5, 0.5), np.full(14, 1e308), 2, 3),
+        lambda a: a.log_sig_combine_backprop(
+            np.full(5, 1.7e308), np.full(5, 0.1), 0.1 * np.arange(5), 2, 3
+        ),
+        lambda a: a.log_sig_join_backprop(
+            np.full(5, 1.7e308), 0.1 * np.arange(5), np.full(2, 0.1), 2, 3
+        ),
+        lambda a: a.branched_sig_combine_backprop(
+            np.full(20, 1e307), np.ones(20), np.ones(20), 2, 3
+        ),
+        lambda a: a.branched_sig_to_log_sig_backprop(np.full(20, -0.1), np.full(20, 1e308), 2, 3),
+        lambda a: a.log_sig(np.array([[0, 0], [400, 0], [400, 400]], "float16"), 2),
+    ],
+)
+def test_infinities_raise_no_warning(call: Callable[[Any], Any]) -> None:
+    with np.errstate(all="raise"):
+        results = call(arraysig)
+    every = results if isinstance(results, tuple) else (results,)
+    assert not all(np.isfinite(result).all() for result in every)
+
+
 HAVING_METHOD = [
     ("log_sig", (np.ones((4, 2)), 2)),
     ("log_sig_backprop", (np.ones((4, 2)), np.ones(3), 2)),

@@ -70,11 +70,17 @@ def _quiet(lib: Library) -> Any:
 
 
 def cast(array: Any, lib: Library, dtype: str) -> Any:
-    """`array` as `dtype`; differentiable in Torch."""
+    """`array` as `dtype`, where numbers may become infinite; differentiable in Torch."""
     if lib == "torch":
         return getattr(array, _TORCH_CASTS[dtype])()
     with _quiet(lib):
         return array.astype(dtype)
+
+
+def added(one: Any, two: Any) -> Any:
+    """Sums of arrays, infinite or NaN without a warning."""
+    with _quiet(library(one)):
+        return one + two
 
 
 def contiguous(array: Any) -> Any:

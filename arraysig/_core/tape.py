@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .namespace import copied
+from .namespace import added, copied
 from .op import Op
 
 
@@ -57,6 +57,7 @@ def gradients(function: Callable[..., Any], inputs: Sequence[Any], grad: Any) ->
     for node in reversed(order):
         for source, part in zip(node.sources, node.back(total[id(node)]), strict=False):
             if isinstance(source, Traced):
-                total[id(source)] = total[id(source)] + part if id(source) in total else part
+                old = total.get(id(source))
+                total[id(source)] = part if old is None else added(old, part)
     found = [total[id(x)] for x in traced]
     return [copied(g) if g is grad else g for g in found]  # never what was given

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from .._core import lie
-from .._core.namespace import concat, contiguous, zeros
+from .._core.namespace import added, concat, contiguous, zeros
 from .._core.op import Op, Plan, Shape, Spec
 from .._core.sparse import transposed
 from ..words import tensor_length
@@ -78,9 +78,9 @@ def exp_vjp(grad: Any, t: Any, dimension: int, degree: int, n_jobs: int) -> Any:
     size = dimension, degree, 0, 1, False, n_jobs
     for j, inner in enumerate(_brackets(t, dimension, degree, False, n_jobs), start=1):
         of_left, grad = tensors.product_vjp((t, inner), (grad,), *size)
-        of_t = of_t + of_left
+        of_t = added(of_left, of_t)
         grad = grad * _factor(j, False)
-    return contiguous(of_t + grad)
+    return contiguous(added(grad, of_t))
 
 
 def _tangent(
