@@ -139,6 +139,20 @@ def test_compile_with_symbolic_numbers(torch_xp: Backend, rng: np.random.Generat
         torch.testing.assert_close(compiled(x, end_time), value(x, end_time))
 
 
+@pytest.mark.parametrize("name", ["sig", "branched_sig"])
+def test_corrections_of_symbolic_shapes(
+    name: str, torch_xp: Backend, rng: np.random.Generator
+) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def value(x: Any, correction: Any) -> Any:
+        return getattr(arraysig, name)(x, 3, correction=correction)
+
+    x, correction = (torch_xp.array(rng.normal(size=size)) for size in ((3, 4, 2), (3, 3, 4)))
+    traced = make_fx(value, tracing_mode="symbolic")(x, correction)
+    torch.testing.assert_close(traced(x, correction), value(x, correction))
+
+
 FIRST_CALL = """
 import warnings, torch, arraysig
 warnings.simplefilter("error")
@@ -237,17 +251,6 @@ def test_auto_is_refused_where_there_are_no_values(torch_xp: Backend) -> None:
         with pytest.raises(NotImplementedError, match="^sig_kernel_gram: method 'auto' looks at"):
             value()
     torch.testing.assert_close(torch.func.vmap(lambda a: a * gram(x))(x[:, 0, 0, 0])[1], gram(x))
-
-
-def test_symbolic_tracing_of_corrections(rng: np.random.Generator) -> None:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    def ito(path: Any, correction: Any) -> Any:
-        return arraysig.sig(path, 3, correction=correction)
-
-    path, correction = (torch.from_numpy(rng.normal(size=shape)) for shape in ((2, 5, 2), (4, 12)))
-    traced = make_fx(ito, tracing_mode="symbolic")(path, correction)
-    torch.testing.assert_close(traced(2 * path, correction), ito(2 * path, correction))
 
 
 OPCHECKS: dict[str, Callable[[Any], tuple[Any, ...]]] = {

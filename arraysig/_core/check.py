@@ -174,18 +174,18 @@ def correction(
             f"{function}: `correction` is constant, got a tensor that requires grad; "
             "pass correction.detach()"
         )
-    width = 0
-    for level in range(2, degree + 1):
+    # Sizes may be symbolic, which are compared one by one.
+    width, level = 0, 1
+    while got and width < got[-1] and level < degree:
+        level += 1
         width += dimension**level
-        if got and width >= got[-1]:
-            break
-    if not got or got[-1] != width:
+    if not width or width != got[-1]:
         raise ValueError(
             f"{function}: `correction` must have rows of {dimension}**2 + ... + {dimension}**m "
             f"numbers, 2 <= m <= {degree}, got shape {got}"
         )
     rows = (length - 1, got[-1])
-    if got not in ((got[-1],), rows, (*batch, *rows)):
+    if not any([got == fitting for fitting in ((got[-1],), rows, (*batch, *rows))]):
         raise ValueError(
             f"{function}: `correction` must have shape {(got[-1],)}, {rows} or {(*batch, *rows)} "
             f"for `path` of shape {tuple(path)}, got {got}"
