@@ -62,7 +62,7 @@ def default_float(array: Any, lib: Library) -> str:
     return "float64"
 
 
-def _quiet(lib: Library) -> Any:
+def _quiet(lib: Library | None) -> Any:
     """Where NumPy does not warn of infinities and NaN."""
     if lib == "torch":  # whose compiler can not follow NumPy's
         return contextlib.nullcontext()
