@@ -758,9 +758,10 @@ def test_bad_flags(bad: Any) -> None:
 
 
 def test_degrees_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="^prepare_log_sig: `degree` is too large: .*overflow"):
-        arraysig.prepare_log_sig(2, 64)
-    for size in ((2, 60), (10**18, 1), (1, 10**30)):
+    for size in ((2, 64), (1, 10**30)):
+        with pytest.raises(ValueError, match="^prepare_log_sig: `degree` is too large: .*overflow"):
+            arraysig.prepare_log_sig(*size)
+    for size in ((2, 60), (10**18, 1), (1, 10**18)):
         with pytest.raises(MemoryError, match="^prepare_log_sig: `degree` is too large: .* GiB"):
             arraysig.prepare_log_sig(*size)
     monkeypatch.setattr(dispatch, "HOST_BYTES", 8 * arraysig.sig_length(*SIZE) - 1)
