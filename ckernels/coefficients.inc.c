@@ -48,6 +48,7 @@ typedef struct {
     VEC *steps; /* streams: S after each step of a chunk, or their adjoints, (step, prefix) */
     VEC *fine, *coarse; /* S at the starts of chunks of a block, and of blocks */
     VEC *bar, *h_bar;   /* adjoints of S and h */
+    VEC *bar_low;       /* what rounding has taken from `bar` so far */
     VEC *zbar, *carry;
     VEC *row;      /* of the result, or of its adjoint */
     REAL *inverse; /* 1 / m */
@@ -78,6 +79,7 @@ static void AS_T(lay_out_coef)(const COEF_JOB *job, SIG_ARENA *arena, COEF_SCRAT
     s->coarse =
         AS_T(take)(arena, back ? (as_ceil_div(job->chunks, job->block) + 1) * job->nodes : 0);
     s->bar = AS_T(take)(arena, back ? job->nodes : 0);
+    s->bar_low = AS_T(take)(arena, back ? job->nodes : 0);
     s->h_bar = AS_T(take)(arena, back ? arrays : 0);
     s->zbar = AS_T(take)(arena, back ? p->chunk * p->channels + p->dimension : 0);
     s->carry = AS_T(take)(arena, back ? p->dimension : 0);
@@ -101,8 +103,8 @@ AS_INLINE i64 AS_T(coef_leaves)(const COEF_JOB *job, i64 node, i64 end)
     return leaves;
 }
 
-/* Adds what S of a prefix gains in a chunk. A path has thousands of chunks: what rounding takes
- * goes into the next sum, but NaN, which is what infinities leave, does not. */
+/* Adds what S of a prefix, or its adjoint, gains in a chunk. A path has thousands of chunks: what
+ * rounding takes goes into the next sum, but NaN, which is what infinities leave, does not. */
 AS_INLINE void AS_T(coef_add)(VEC *state, VEC *low, VEC gain)
 {
     const VEC before = *state, sum = gain + *low;
@@ -223,9 +225,10 @@ static void AS_T(coef_retreat)(const COEF_WALK *w, i64 depth, i64 node, i64 end,
             memset(s->h_bar + own, 0, sizeof(VEC) * (size_t)(height * chunk));
             AS_T(coef_retreat)(w, depth + 1, job->begin[node], job->end[node], start, gain);
         }
-        s->bar[node] =
+        const VEC more =
             AS_T(retreat_arrays)(&arrays, height, move, channels, s->zbar + letter, channels,
                                  gain ? gain + node : NULL, job->nodes, s->bar[node], 0);
+        AS_T(coef_add)(s->bar + node, s->bar_low + node, more);
     }
 }
 
@@ -334,6 +337,7 @@ static void AS_T(coef_group_back)(const COEF_JOB *job, const SIG_LANES *lanes,
     const i64 nodes = job->nodes, block = job->block, chunks = job->chunks;
     const size_t bytes = sizeof(VEC) * (size_t)nodes;
     memset(s->bar, 0, bytes);
+    memset(s->bar_low, 0, bytes);
     if (!job->stream)
         AS_T(coef_read)(job, lanes, s, 0, s->bar);
     const i64 blocks = as_ceil_div(chunks, block);

@@ -397,9 +397,9 @@ typedef struct {
     i64 chunk, steps;
 } SIG_ARRAYS;
 
-/* Back from a child with M arrays to its parent; returns the adjoint of the child's S at the start
- * of the chunk. move_bar[t * stride_bar] is its letter's; gain[t * stride_gain], unless NULL, is
- * added to the adjoint of S after step t. */
+/* Back from a child with M arrays to its parent; returns what the adjoint of the child's S, `bar`
+ * at the end of the chunk, gains up to its start. move_bar[t * stride_bar] is its letter's;
+ * gain[t * stride_gain], unless NULL, is added to the adjoint of S after step t. */
 AS_INLINE VEC AS_T(retreat_steps)(const SIG_ARRAYS *arrays, const void *move, i64 stride,
                                   VEC *restrict move_bar, i64 stride_bar, const VEC *gain,
                                   i64 stride_gain, VEC bar, const int shared, const i64 M)
@@ -407,13 +407,14 @@ AS_INLINE VEC AS_T(retreat_steps)(const SIG_ARRAYS *arrays, const void *move, i6
     const i64 chunk = arrays->chunk;
     const VEC *restrict h = arrays->h, *restrict child_bar = arrays->child_bar;
     VEC *restrict h_bar = arrays->h_bar;
+    VEC sum = {0};
     for (i64 t = arrays->steps - 1; t >= 0; --t) {
         if (gain)
-            bar += gain[t * stride_gain];
-        const VEC z = AS_T(increment)(move, t * stride, shared);
-        VEC z_bar = h[t] * bar, change = {0};
+            sum += gain[t * stride_gain];
+        const VEC z = AS_T(increment)(move, t * stride, shared), now = bar + sum;
+        VEC z_bar = h[t] * now, change = {0};
         if (h_bar)
-            h_bar[t] += z * bar;
+            h_bar[t] += z * now;
         for (i64 m = 1; m <= M; ++m) {
             const REAL share = M <= 4 ? (REAL)(1.0 / (double)m) : arrays->inverse[m];
             const VEC up = child_bar[(m - 1) * chunk + t] * share;
@@ -423,9 +424,9 @@ AS_INLINE VEC AS_T(retreat_steps)(const SIG_ARRAYS *arrays, const void *move, i6
                 h_bar[m * chunk + t] += z * up;
         }
         move_bar[t * stride_bar] += z_bar;
-        bar += change;
+        sum += change;
     }
-    return bar;
+    return sum;
 }
 
 AS_INLINE VEC AS_T(retreat_arrays)(const SIG_ARRAYS *arrays, i64 M, const void *move, i64 stride,
@@ -449,6 +450,7 @@ AS_INLINE VEC AS_T(retreat_arrays)(const SIG_ARRAYS *arrays, i64 M, const void *
 #undef AS_CASE
 }
 
+/* The adjoint of the child's S at the start of the chunk. */
 AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64 stride,
                             VEC *move_bar, i64 stride_bar, VEC bar, const int shared)
 {
@@ -458,8 +460,8 @@ AS_INLINE VEC AS_T(retreat)(SIG_BACKWARD *back, i64 level, const void *move, i64
                                back->inverse,
                                back->tree.plan->chunk,
                                back->tree.steps};
-    return AS_T(retreat_arrays)(&arrays, back->tree.top - level - 1, move, stride, move_bar,
-                                stride_bar, NULL, 0, bar, shared);
+    return bar + AS_T(retreat_arrays)(&arrays, back->tree.top - level - 1, move, stride, move_bar,
+                                      stride_bar, NULL, 0, bar, shared);
 }
 
 static void AS_T(walk_back)(SIG_BACKWARD *back, i64 level, i64 node)

@@ -111,6 +111,11 @@ def test_accuracy_of_chosen_coefficients_of_long_paths(xp: Backend) -> None:
         arraysig.sig(xp.array(path), 3, stream=True)[-1],
     ):
         assert max(relative_errors(xp.numpy(got), expected, 2, 3)) < 1e-6
+    derivs = np.ones(expected.shape)
+    exact = arraysig.sig_backprop(path.astype("float64"), None, derivs, 3)
+    single = xp.array(derivs.astype("float32"))
+    gradient = xp.numpy(arraysig.sig_coef_backprop(xp.array(path), words, None, single))
+    assert np.abs(gradient - exact).max() < 2e-6 * np.abs(exact).max()
 
 
 PLANS = [

@@ -82,14 +82,24 @@ AS_FN void write_row(const Prefixes &p, const REAL *state, REAL *row)
     }
 }
 
+/* The sum of both. What rounding takes is in `low` and goes into the next sum, but NaN, which is
+ * what infinities leave, does not. */
+AS_FN REAL sum_of(REAL before, REAL gain, REAL *low)
+{
+    gain += *low;
+    const REAL after = before + gain, lost = gain - (after - before);
+    *low = lost == lost ? lost : (REAL)0;
+    return after;
+}
+
 /* Adds the adjoint of a row of the result to that of S. */
-AS_FN void read_row(const Prefixes &p, const REAL *row, REAL *bar)
+AS_FN void read_row(const Prefixes &p, const REAL *row, REAL *bar, REAL *low)
 {
     for (i64 i = threadIdx.x; i < p.nodes; i += blockDim.x) {
-        REAL sum = bar[i];
+        REAL gain = 0;
         for (i64 w = p.first_sum[i]; w < p.first_sum[i + 1]; w++)
-            sum += row[p.by_prefix[w]];
-        bar[i] = sum;
+            gain += row[p.by_prefix[w]];
+        bar[i] = sum_of(bar[i], gain, low + i);
     }
     __syncthreads();
 }
@@ -105,8 +115,7 @@ AS_FN void load_step(const Path &path, i64 step, REAL *z)
     __syncthreads();
 }
 
-/* S from `from` to `to`, which may be the same; H as before the step. What rounding takes from S is
- * in `low` and goes into the next sum, but NaN, which is what infinities leave, does not. */
+/* S from `from` to `to`, which may be the same; H as before the step. */
 AS_FN void coef_step(const Prefixes &p, const REAL *z, const REAL *inverse, const REAL *from,
                      REAL *to, REAL *low, REAL *h)
 {
@@ -116,10 +125,7 @@ AS_FN void coef_step(const Prefixes &p, const REAL *z, const REAL *inverse, cons
             const REAL move = z[node.letter], before = from[i];
             for (i64 m = 1; m <= node.height; m++)
                 h[node.own + m - 1] = before + move * h[node.parent + m] * inverse[m + 1];
-            const REAL sum = move * h[node.parent] + low[i], after = before + sum;
-            const REAL lost = sum - (after - before);
-            low[i] = lost == lost ? lost : (REAL)0;
-            to[i] = after;
+            to[i] = sum_of(before, move * h[node.parent], low + i);
         }
         __syncthreads();
     }
@@ -166,7 +172,7 @@ extern "C" __global__ void sig_coef(const REAL *path, REAL *out, const i64 *tabl
 
 /* Adjoints of H, of increments (one per prefix) and of S, which goes from `bar` to `next`. */
 AS_FN void coef_step_back(const Prefixes &p, const REAL *z, const REAL *inverse, const REAL *h,
-                          const REAL *bar, REAL *next, REAL *h_bar, REAL *move_bar)
+                          const REAL *bar, REAL *next, REAL *low, REAL *h_bar, REAL *move_bar)
 {
     for (i64 k = p.longest - 1; k >= 0; k--) {
         for (i64 i = p.length[k] + threadIdx.x; i < p.length[k + 1]; i += blockDim.x) {
@@ -186,7 +192,7 @@ AS_FN void coef_step_back(const Prefixes &p, const REAL *z, const REAL *inverse,
                 change += up;
             }
             move_bar[i] = sum;
-            next[i] = bar[i] + change;
+            next[i] = sum_of(bar[i], change, low + i);
         }
         __syncthreads();
     }
@@ -200,11 +206,11 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const Prefixes p = prefixes_of(table, channels, count, nodes, longest, h_size);
-    const i64 size = 5 * nodes + 2 * h_size + channels + longest + 2;
+    const i64 size = 6 * nodes + 2 * h_size + channels + longest + 2;
     REAL *state = scratch ? scratch + blockIdx.x * size : (REAL *)shared;
-    REAL *bar = state + nodes, *next = bar + nodes, *move_bar = next + nodes;
-    REAL *low = move_bar + nodes, *h = low + nodes, *h_bar = h + h_size, *z = h_bar + h_size,
-         *inverse = z + channels;
+    REAL *low = state + nodes, *bar = low + nodes, *bar_low = bar + nodes;
+    REAL *next = bar_low + nodes, *move_bar = next + nodes, *h = move_bar + nodes;
+    REAL *h_bar = h + h_size, *z = h_bar + h_size, *inverse = z + channels;
     /* of a block: S at the starts of chunks, of the steps of one, and adjoints of the points */
     const i64 steps = points - 1, chunks = (steps + chunk - 1) / chunk;
     REAL *starts = states + blockIdx.x * ((chunks + chunk + 1) * nodes + points * channels);
@@ -214,12 +220,12 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
             path + b * length * dimension, points, channels, dimension, lead_lag != 0, end_time};
         coef_start(p, inverse, h, state, low);
         for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
-            bar[i] = 0;
+            bar[i] = bar_low[i] = 0;
         for (i64 q = threadIdx.x; q < points * channels; q += blockDim.x)
             adjoint[q] = 0;
         __syncthreads();
         if (!stream)
-            read_row(p, grad + b * count, bar);
+            read_row(p, grad + b * count, bar, bar_low);
         for (i64 step = 0; step < steps; step++) {
             if (step % chunk == 0)
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
@@ -240,9 +246,10 @@ extern "C" __global__ void sig_coef_vjp(const REAL *grad, const REAL *path, REAL
             for (i64 step = last - 1; step >= first; step--) {
                 load_step(x, step, z);
                 if (stream && ends_raw_step(x, step))
-                    read_row(p, grad + (b * (length - 1) + raw_step(x, step)) * count, bar);
+                    read_row(p, grad + (b * (length - 1) + raw_step(x, step)) * count, bar,
+                             bar_low);
                 coef_step(p, z, inverse, inside + (step - first) * nodes, state, low, h);
-                coef_step_back(p, z, inverse, h, bar, next, h_bar, move_bar);
+                coef_step_back(p, z, inverse, h, bar, next, bar_low, h_bar, move_bar);
                 for (i64 i = threadIdx.x; i < nodes; i += blockDim.x)
                     bar[i] = next[i];
                 for (i64 c = threadIdx.x; c < channels; c += blockDim.x) {

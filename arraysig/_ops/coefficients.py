@@ -56,7 +56,7 @@ def _launch(
     backward = len(ins) == 2
     blocks = min(batch, 4 * gpu.processors)
     threads = min(256, max(32, 32 * -(-nodes // (32 * max(1, longest)))))
-    size = (5 if backward else 2) * nodes + (2 if backward else 1) * h_size + channels + longest + 2
+    size = (6 if backward else 2) * nodes + (2 if backward else 1) * h_size + channels + longest + 2
     fits = size * gpu.itemsize <= min(gpu.shared_memory, 96 * 1024)
     scratch = None if fits else gpu.scratch((blocks * size,))
     extra: list[Any] = [scratch]
