@@ -132,9 +132,7 @@ AS_INLINE VEC AS_T(exp2_or_zero)(VEC x)
 }
 
 /* log2(x + rest) of normal numbers x > 0 and what their rounding took off, which counts where the
- * logarithm is near 0: x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m +
- * 1)).
- */
+ * logarithm is near 0: x = 2^e m, m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)). */
 AS_INLINE VEC AS_T(log2_lanes)(VEC x, VEC rest)
 {
     const IVEC bits = (IVEC)x;

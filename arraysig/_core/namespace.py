@@ -159,7 +159,7 @@ def largest_change(new: Any, old: Any, counts: Any) -> float:
     if math.prod(new.shape) == 0:
         return 0.0
     xp = _functions(new)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with _quiet(library(new)):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
     change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
     return float(xp.max(xp.where(counts, change, xp.zeros_like(change))))
@@ -170,11 +170,9 @@ def over_roots(array: Any, one: Any, two: Any) -> Any:
 
     The product of both may overflow, that of their roots does not; differentiable in Torch.
     """
-    if library(array) == "numpy":
-        with np.errstate(invalid="ignore"):
-            return array / (np.sqrt(one) * np.sqrt(two))
     xp = _functions(array)
-    return array / (xp.sqrt(one) * xp.sqrt(two))
+    with _quiet(library(array)):
+        return array / (xp.sqrt(one) * xp.sqrt(two))
 
 
 def broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
