@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ._core import check
@@ -33,10 +34,17 @@ __all__ = [
 
 #: Order and fold of polynomial cells that the method "auto" tries: `fold` gains most at low orders,
 #: and loses where increments are so large that only high ones do.
-_LADDER = ((2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0))
+_LADDER = [(2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0)]
 
 #: Units of rounding below which "auto" does not try to go.
 _ROUNDING = 100
+
+#: Where changes are below so many units of rounding, one that is not half of the one before is
+#: rounding, which higher orders have too.
+_NOISE = 1e4
+
+#: A few pairs, of so many paths on either side, find where "auto" begins with 16 times as many.
+_FEW = 8
 
 _LINEAR = LinearKernel()
 _METHODS = ("finite_difference", "polynomial", "auto")
@@ -135,6 +143,18 @@ _VALUES = Wanted(False, False, False)
 
 def _optional(k_grid: Any) -> dict[str, Any]:
     return {} if k_grid is None else {"k_grid": k_grid}
+
+
+def _some(one: Any, two: Any) -> tuple[Any, Any] | None:
+    """Few of the paths where there are many pairs."""
+    *groups, rows, _, _ = one.shape
+    if math.prod(groups) * rows * two.shape[-3] < 16 * _FEW**2:
+        return None
+    few = _FEW
+    if groups:
+        one, two = (path.reshape(-1, *path.shape[-3:]) for path in (one, two))
+        few = _FEW**2
+    return one[:: -(-len(one) // few)], two[:: -(-len(two) // few)]
 
 
 class Arguments:
@@ -291,19 +311,39 @@ class Arguments:
                 "and meta and fake tensors hide; pass `order` or `dyadic_order`"
             )
         one, two = detached(one), detached(two)
-        tol = max(self.scheme.tol, _ROUNDING * machine_epsilon(one))
-        before = self._apply(_LADDER[0], one, two, symmetric)
+        ladder, some = _LADDER, _some(one, two)
+        if some:  # whose largest change is not above that of all
+            ladder, _, _ = self._climb(self._applied, *some, False, ladder)
+        ladder, value, error = self._climb(self._apply, one, two, symmetric, ladder)
+        self.error = max(self.error, error)
+        return ladder[1], value
+
+    def _climb(
+        self,
+        solve: Callable[..., Any],
+        one: Any,
+        two: Any,
+        symmetric: bool,
+        ladder: list[tuple[int, int]],
+    ) -> tuple[list[tuple[int, int]], Any, float]:
+        """Go up the ladder until a step changes kernels by `tol` at most.
+
+        Returns the ladder from the step before on, the kernels of the step and the change.
+        """
         # Paths with points that are not finite have a kernel of no value at all orders.
         counts = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
         counts = counts[..., None, None] if self.grid else counts
-        error = math.inf
-        for numbers in _LADDER[1:]:
-            value = self._apply(numbers, one, two, symmetric)
+        epsilon = machine_epsilon(one)
+        tol = max(self.scheme.tol, _ROUNDING * epsilon)
+        before, last = solve(ladder[0], one, two, symmetric), math.inf
+        while True:
+            value = solve(ladder[1], one, two, symmetric)
             error = largest_change(value, before, counts)
-            if error <= tol:
-                self.error = max(self.error, error)
-                return numbers, value
-            before = value
+            if error <= tol or 2 * error > last <= _NOISE * epsilon:
+                return ladder, value, error
+            if len(ladder) == 2:
+                break
+            ladder, before, last = ladder[1:], value, error
         if error == math.inf:
             raise ValueError(
                 f"{self.name}: `tol` can not be met, for kernels overflow, got {self.scheme.tol}; "
@@ -311,7 +351,7 @@ class Arguments:
             )
         raise ValueError(
             f"{self.name}: `tol` must be at least {error:.2g}, the estimated error at the highest "
-            f"order, {_LADDER[-1][0]}, got {self.scheme.tol}; scale the paths down"
+            f"order, {ladder[1][0]}, got {self.scheme.tol}; scale the paths down"
         )
 
     def norms(self, which: int) -> Any:
@@ -456,8 +496,9 @@ def sig_kernel(
     gradient is that of the scheme, so exact for the value that is returned.
 
     "auto" computes orders in turn, the low ones with ``fold=2``, and looks at the values, for which
-    it waits on a GPU; it is refused where Torch hides them: in compiled functions, under `vmap`,
-    for meta and fake tensors.
+    it waits on a GPU; of 1024 pairs or more it begins at the order before the one that some 64 of
+    them need. It is refused where Torch hides values: in compiled functions, under `vmap`, for meta
+    and fake tensors.
 
     References
     ----------

@@ -20,7 +20,7 @@
 #define AS_EACH_DEGREE(DO)                                                                         \
     DO(2, 0) DO(3, 0) DO(4, 0) DO(5, 0) DO(6, 0) DO(7, 0) DO(8, 0)                                 \
     DO(2, 1) DO(3, 1) DO(4, 1) DO(5, 1) DO(6, 1) DO(7, 1) DO(8, 1)                                 \
-    DO(2, 2) DO(3, 2) DO(4, 2) DO(5, 2) DO(6, 2) DO(7, 2) DO(8, 2)
+    DO(2, 2) DO(3, 2) DO(4, 2) DO(5, 2) DO(6, 2) DO(7, 2) DO(8, 2) DO(12, 2)
 /* clang-format on */
 #endif
 #define AS_TERMS (AS_MOST_DEGREE + 1)

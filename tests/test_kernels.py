@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import arraysig
+from arraysig import kernels
 
 from . import reference
 from .backends import Backend
@@ -443,9 +444,10 @@ def test_polynomial_gram_matrices(
 
 
 @pytest.mark.parametrize("fold", [0, 1, 2])
-@pytest.mark.parametrize("order", range(2, 10))
+@pytest.mark.parametrize("order", [*range(2, 10), 12])
 def test_every_degree(order: int, fold: int, rng: np.random.Generator) -> None:
-    # Orders to 8 have code of their own in C, 9 that of all others; 7 rows are a strip and 3.
+    # Orders to 8 have code of their own in C, and 12 with two powers more; 9 has that of all others.
+    # 7 rows are a strip and 3.
     options: Any = {"order": order, "fold": fold}
     x, y = walks(rng, 3, 8, 2), walks(rng, 3, 6, 2)
     step, move_x, move_y = 1e-5, walks(rng, *x.shape), walks(rng, *y.shape)
@@ -541,6 +543,50 @@ def test_polynomial_cells_do_not_drift(order: int, rng: np.random.Generator) -> 
     exact = arraysig.sig_kernel(x.astype(float), y.astype(float), order=order)
     got = arraysig.sig_kernel(x, y, order=order)
     assert np.linalg.norm(got - exact) < 2e-6 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("gram", [True, False])
+def test_a_few_pairs_find_where_auto_begins(
+    xp: Backend, gram: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = [(45, 20, 2), (30, 16, 2)] if gram else [(30, 40, 20, 2), (30, 40, 16, 2)]
+    x, y = (xp.array(2 * walks(rng, *shape)) for shape in shapes)
+    function = arraysig.sig_kernel_gram if gram else arraysig.sig_kernel
+    applied = kernels.Arguments._applied
+    pairs, orders = [], []
+
+    def recorded(self: Any, numbers: Any, one: Any, two: Any, symmetric: bool) -> Any:
+        pairs.append(math.prod(one.shape[:-2]) * two.shape[-3])
+        orders.append(numbers)
+        return applied(self, numbers, one, two, symmetric)
+
+    monkeypatch.setattr(kernels.Arguments, "_applied", recorded)
+    value, error = function(x, y, return_error=True)
+    count = math.prod(value.shape)
+    few = pairs.index(count)
+    assert max(pairs[:few]) <= 64
+    begin = orders[few:]
+    assert begin[0] == orders[few - 2]
+    pairs.clear()
+    orders.clear()
+    monkeypatch.setattr(kernels, "_FEW", 10**3)
+    all_value, all_error = function(x, y, return_error=True)
+    assert set(pairs) == {count}
+    assert len(begin) < len(orders)
+    assert begin == orders[-len(begin) :]
+    assert error == all_error
+    np.testing.assert_array_equal(xp.numpy(value), xp.numpy(all_value))
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 2e-4), ("float64", 0.0)])
+def test_auto_ends_where_changes_are_rounding(
+    dtype: str, error: float, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not fall any more, and are small in units of the dtype."""
+    changes = iter([0.3, 0.2, 3e-4, 2e-4, 0.0])
+    monkeypatch.setattr(kernels, "largest_change", lambda *_: next(changes))
+    x = walks(rng, 3, 5, 2).astype(dtype)
+    assert arraysig.sig_kernel(x, x, return_error=True)[1] == error
 
 
 def test_auto_in_torch(rng: np.random.Generator) -> None:
