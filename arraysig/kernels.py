@@ -330,9 +330,12 @@ class Arguments:
 
         Returns the ladder from the step before on, the kernels of the step and the change.
         """
-        # Paths with points that are not finite have a kernel of no value at all orders.
-        counts = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
-        counts = counts[..., None, None] if self.grid else counts
+
+        def counts() -> Any:
+            """Not where paths have points that are not finite, whose kernels have no value."""
+            finite = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
+            return finite[..., None, None] if self.grid else finite
+
         epsilon = machine_epsilon(one)
         tol = max(self.scheme.tol, _ROUNDING * epsilon)
         before, last = solve(ladder[0], one, two, symmetric), math.inf

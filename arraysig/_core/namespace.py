@@ -151,8 +151,8 @@ def all_finite(array: Any, axes: int) -> Any:
     return _functions(array).isfinite(flat).all(-1)
 
 
-def largest_change(new: Any, old: Any, counts: Any) -> float:
-    """Largest difference where `counts`, relative where values exceed 1; infinite if one is not.
+def largest_change(new: Any, old: Any, counts: Callable[[], Any]) -> float:
+    """Largest difference, relative where values exceed 1; infinite if it is, and counts, somewhere.
 
     On a GPU this waits for the values.
     """
@@ -161,8 +161,11 @@ def largest_change(new: Any, old: Any, counts: Any) -> float:
     xp = _functions(new)
     with _quiet(library(new)):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
+    largest = float(xp.max(change))
+    if math.isfinite(largest):
+        return largest
     change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
-    return float(xp.max(xp.where(counts, change, xp.zeros_like(change))))
+    return float(xp.max(xp.where(counts(), change, xp.zeros_like(change))))
 
 
 def over_roots(array: Any, one: Any, two: Any) -> Any:
