@@ -340,7 +340,7 @@ def _chosen(
     check.path_shape(name, "path", path.shape)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
+    end_time = check.end_time(name, end_time, path)
     planar = check.flag(name, "planar", planar)
     n_jobs = check.n_jobs(name, n_jobs)
     forests, channels = chosen_trees(name, trees, path.shape[-1], time_aug, lead_lag, planar)

@@ -221,7 +221,7 @@ class Arguments:
         self.max_batch = check.batch_size(name, "max_batch", max_batch)
         self.time_aug = check.flag(name, "time_aug", flags[0])
         self.lead_lag = check.flag(name, "lead_lag", flags[1])
-        end_time = check.finite_real(name, "end_time", flags[2])
+        end_time = check.end_time(name, flags[2], one)
         self.n_jobs = check.n_jobs(name, n_jobs)
         if scheme.method in _REFINED:
             steps = [(a.shape[-2] - 1) * (2 if self.lead_lag else 1) for a in (one, two)]

@@ -214,7 +214,7 @@ def arranged(
         scalar_term = check.flag(name, "scalar_term", scalar_term)
         stream = check.flag(name, "stream", stream)
     if type(end_time) is not float or end_time != 1.0:
-        end_time = check.finite_real(name, "end_time", end_time)
+        end_time = check.end_time(name, end_time, path)
     n_jobs = check.n_jobs(name, n_jobs)
     _length(name, path.shape[-1], degree, time_aug, lead_lag)
     flags = (time_aug, lead_lag, end_time, n_jobs)
@@ -344,7 +344,7 @@ def sig_backprop(
     degree = check.non_negative_int(name, "degree", degree)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
+    end_time = check.end_time(name, end_time, path)
     stream = check.flag(name, "stream", stream)
     n_jobs = check.n_jobs(name, n_jobs)
     dimension = path.shape[-1]
@@ -506,7 +506,7 @@ def sig_coef(
     check.path_shape(name, "path", path.shape)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
+    end_time = check.end_time(name, end_time, path)
     n_jobs = check.n_jobs(name, n_jobs)
     chosen = _words(name, words, augmented_channels(path.shape[-1], time_aug, lead_lag))
     if check.flag(name, "prefixes", prefixes):
@@ -576,7 +576,7 @@ def sig_coef_backprop(
     check.path_shape(name, "path", path.shape)
     time_aug = check.flag(name, "time_aug", time_aug)
     lead_lag = check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
+    end_time = check.end_time(name, end_time, path)
     n_jobs = check.n_jobs(name, n_jobs)
     chosen = _words(name, words, augmented_channels(path.shape[-1], time_aug, lead_lag))
     longer = _with_prefixes(chosen)

@@ -65,7 +65,7 @@ def transform_path(
     (path,), restore = check.arrays(name, path=path)
     check.path_shape(name, "path", path.shape)
     flags = check.flag(name, "time_aug", time_aug), check.flag(name, "lead_lag", lead_lag)
-    end_time = check.finite_real(name, "end_time", end_time)
+    end_time = check.end_time(name, end_time, path)
     return restore(ops.transform_path(path, *flags, end_time, check.n_jobs(name, n_jobs)))
 
 

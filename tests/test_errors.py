@@ -206,6 +206,13 @@ def test_end_time(name: str, end_time: Any, error: type[Exception]) -> None:
         call(name, end_time=end_time)
 
 
+def test_end_times_that_the_dtype_does_not_hold() -> None:
+    for name in having("end_time"):
+        arrays = {k: v.astype("f") for k, v in GOOD[name].items() if isinstance(v, np.ndarray)}
+        with pytest.raises(ValueError, match=f"^{name}: `end_time` must be finite in float32, got"):
+            call(name, **arrays, end_time=1e300)
+
+
 @pytest.mark.parametrize("parameter", ["end_time", "lam", "tol"])
 def test_numbers_that_no_float_holds(parameter: str) -> None:
     for name in having(parameter):

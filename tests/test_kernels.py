@@ -446,7 +446,7 @@ def test_polynomial_gram_matrices(
 @pytest.mark.parametrize("fold", [0, 1, 2])
 @pytest.mark.parametrize("order", [*range(2, 10), 12])
 def test_every_degree(order: int, fold: int, rng: np.random.Generator) -> None:
-    # Orders to 8 have code of their own in C, and 12 with two powers more; 9 has that of all others.
+    # Orders to 8 have code of their own in C, 12 with two powers more; 9 has that of all others.
     # 7 rows are a strip and 3.
     options: Any = {"order": order, "fold": fold}
     x, y = walks(rng, 3, 8, 2), walks(rng, 3, 6, 2)

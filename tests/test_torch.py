@@ -423,6 +423,13 @@ def test_third_derivatives(torch_xp: Backend, rng: np.random.Generator) -> None:
     torch.testing.assert_close(third, 6 * expected)
 
 
+def test_tensors_as_integers(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.ones((3, 2)))
+    assert arraysig.sig(x, torch.tensor(2)).shape == (6,)
+    with pytest.raises(TypeError, match=r"^sig: `degree` must be an integer, got tensor\(True\)"):
+        arraysig.sig(x, torch.tensor(True))
+
+
 def test_tensors_of_zeros_without_memory(torch_xp: Backend) -> None:
     ones = torch_xp.array(np.ones((2, 6)))
     zeros = torch._efficientzerotensor((2, 6), dtype=ones.dtype, device=ones.device)

@@ -194,10 +194,10 @@ def correction(
 
 
 def _integer(function: str, name: str, value: Any) -> int:
-    """An integer of Python or NumPy; bools are not integers."""
+    """An integer of Python or of a library; bools are not integers."""
     if type(value) is int:
         return value
-    if not isinstance(value, bool | np.bool_):
+    if "bool" not in str(getattr(value, "dtype", type(value))):
         try:
             return operator.index(value)
         except TypeError:
@@ -255,6 +255,15 @@ def within_range(function: str, name: str, value: Any, parameters: Any, array: A
         raise ValueError(
             f"{function}: `{name}` must have parameters in the range of {dtype}, got {value!r}"
         )
+
+
+def end_time(function: str, value: Any, path: Any) -> float:
+    """A real number that is finite in the dtype of `path` too."""
+    number = finite_real(function, "end_time", value)
+    dtype = dtype_name(path)
+    if abs(number) > _LARGEST[dtype]:
+        raise ValueError(f"{function}: `end_time` must be finite in {dtype}, got {value}")
+    return number
 
 
 def non_negative_real(function: str, name: str, value: Any) -> float:

@@ -43,7 +43,7 @@ dimension : int
 """,
     "end_time": """
 end_time : float, default 1.0
-    Last value of the time channel; finite.
+    Last value of the time channel; finite in the dtype of the result.
 """,
     "scalar_term": """
 scalar_term : bool, default False
