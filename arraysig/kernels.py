@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from ._core import check
 from ._core import progress as shown
 from ._core.docs import documented
 from ._core.namespace import (
-    all_finite,
     detached,
     hides_values,
     is_differentiated,
-    largest_change,
-    machine_epsilon,
     over_roots,
 )
 from ._ops import kernels as ops
 from ._ops import transforms
+from .search import search
 from .static_kernels import BuiltInKernel, LinearKernel, StaticKernel
 from .user_kernels import UserKernel
 
@@ -31,20 +29,6 @@ __all__ = [
     "sig_kernel_gram_backprop",
 ]
 
-
-#: Order and fold of polynomial cells that the method "auto" tries: `fold` gains most at low orders,
-#: and loses where increments are so large that only high ones do.
-_LADDER = [(2, 2), (3, 2), (4, 2), (6, 2), (8, 2), (12, 2), (16, 0), (24, 0), (32, 0)]
-
-#: Units of rounding below which "auto" does not try to go.
-_ROUNDING = 100
-
-#: Where changes are below so many units of rounding, one that is not half of the one before is
-#: rounding, which higher orders have too.
-_NOISE = 1e4
-
-#: A few pairs, of so many paths on either side, find where "auto" begins with 16 times as many.
-_FEW = 8
 
 _LINEAR = LinearKernel()
 _METHODS = ("finite_difference", "polynomial", "auto")
@@ -143,18 +127,6 @@ _VALUES = Wanted(False, False, False)
 
 def _optional(k_grid: Any) -> dict[str, Any]:
     return {} if k_grid is None else {"k_grid": k_grid}
-
-
-def _some(one: Any, two: Any) -> tuple[Any, Any] | None:
-    """Few of the paths where there are many pairs."""
-    *groups, rows, _, _ = one.shape
-    if math.prod(groups) * rows * two.shape[-3] < 16 * _FEW**2:
-        return None
-    few = _FEW
-    if groups:
-        one, two = (path.reshape(-1, *path.shape[-3:]) for path in (one, two))
-        few = _FEW**2
-    return one[:: -(-len(one) // few)], two[:: -(-len(two) // few)]
 
 
 class Arguments:
@@ -278,21 +250,20 @@ class Arguments:
             numbers, value = self._choose(one, two, symmetric)
             if not is_differentiated(one, two):
                 return value
-        return self._apply(numbers, one, two, symmetric)
+        if not self.progress:
+            return self._applied(numbers, one, two, symmetric)
+        with self._bar(numbers, math.prod(one.shape[:-2]) * two.shape[-3]):
+            return self._applied(numbers, one, two, symmetric)
 
     def _users(self, numbers: tuple[int, ...]) -> UserKernel:
         rest = self.grid, self.n_jobs, self.max_batch
         return UserKernel(self.name, self.static_kernel, self.scheme.rows, numbers, *rest)
 
-    def _bar(self, numbers: tuple[int, ...], one: Any, two: Any) -> Any:
-        name = f"{self.name}, order {numbers[0]}" if self.scheme.method == "auto" else self.name
-        return shown.bar(name, math.prod(one.shape[:-2]) * two.shape[-3], "kernel")
-
-    def _apply(self, numbers: tuple[int, ...], one: Any, two: Any, symmetric: bool) -> Any:
+    def _bar(self, numbers: tuple[int, ...], count: int) -> AbstractContextManager[None]:
         if not self.progress:
-            return self._applied(numbers, one, two, symmetric)
-        with self._bar(numbers, one, two):
-            return self._applied(numbers, one, two, symmetric)
+            return contextlib.nullcontext()
+        name = f"{self.name}, order {numbers[0]}" if self.scheme.method == "auto" else self.name
+        return shown.bar(name, count, "kernel")
 
     def _applied(self, numbers: tuple[int, ...], one: Any, two: Any, symmetric: bool) -> Any:
         kernel = self.static_kernel
@@ -310,51 +281,20 @@ class Arguments:
                 f"{self.name}: method 'auto' looks at values, which torch.compile, vmap, make_fx "
                 "and meta and fake tensors hide; pass `order` or `dyadic_order`"
             )
-        one, two = detached(one), detached(two)
-        ladder, some = _LADDER, _some(one, two)
-        if some:  # whose largest change is not above that of all
-            ladder, _, _ = self._climb(self._applied, *some, False, ladder)
-        ladder, value, error = self._climb(self._apply, one, two, symmetric, ladder)
-        self.error = max(self.error, error)
-        return ladder[1], value
-
-    def _climb(
-        self,
-        solve: Callable[..., Any],
-        one: Any,
-        two: Any,
-        symmetric: bool,
-        ladder: list[tuple[int, int]],
-    ) -> tuple[list[tuple[int, int]], Any, float]:
-        """Go up the ladder until a step changes kernels by `tol` at most.
-
-        Returns the ladder from the step before on, the kernels of the step and the change.
-        """
-
-        def counts() -> Any:
-            """Not where paths have points that are not finite, whose kernels have no value."""
-            finite = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
-            return finite[..., None, None] if self.grid else finite
-
-        epsilon = machine_epsilon(one)
-        tol = max(self.scheme.tol, _ROUNDING * epsilon)
-        before, last = solve(ladder[0], one, two, symmetric), math.inf
-        while True:
-            value = solve(ladder[1], one, two, symmetric)
-            error = largest_change(value, before, counts)
-            if error <= tol or 2 * error > last <= _NOISE * epsilon:
-                return ladder, value, error
-            if len(ladder) == 2:
-                break
-            ladder, before, last = ladder[1:], value, error
-        if error == math.inf:
+        found = search(
+            self._applied, self._bar, detached(one), detached(two), symmetric, self.scheme.tol
+        )
+        if found.met:
+            self.error = max(self.error, found.error)
+            return found.numbers, found.kernels
+        if found.error == math.inf:
             raise ValueError(
                 f"{self.name}: `tol` can not be met, for kernels overflow, got {self.scheme.tol}; "
                 "scale the paths down"
             )
         raise ValueError(
-            f"{self.name}: `tol` must be at least {error:.2g}, the estimated error at the highest "
-            f"order, {ladder[1][0]}, got {self.scheme.tol}; scale the paths down"
+            f"{self.name}: `tol` must be at least {found.error:.2g}, the estimated error at the "
+            f"highest order, {found.numbers[0]}, got {self.scheme.tol}; scale the paths down"
         )
 
     def norms(self, which: int) -> Any:
@@ -393,7 +333,7 @@ class Arguments:
         if self.scheme.method == "auto":
             numbers, _ = self._choose(*self.paths, False)
         kernel = self.static_kernel
-        with self._bar(numbers, *self.paths) if self.progress else contextlib.nullcontext():
+        with self._bar(numbers, math.prod(self.pairs)):
             if self.built_in:
                 rest = kernel.number, *kernel.parameters(), False, self.grid, self.n_jobs
                 both = self.scheme.rows.vjp(derivs, *self.paths, *numbers, *rest)
@@ -499,9 +439,9 @@ def sig_kernel(
     gradient is that of the scheme, so exact for the value that is returned.
 
     "auto" computes orders in turn, the low ones with ``fold=2``, and looks at the values, for which
-    it waits on a GPU; of 1024 pairs or more it begins at the order before the one that some 64 of
-    them need. It is refused where Torch hides values: in compiled functions, under `vmap`, for meta
-    and fake tensors.
+    it waits on a GPU; pairs that need a higher order go on alone if they are few. Gradients are
+    those of the highest order that a pair needs, for all pairs. It is refused where Torch hides
+    values: in compiled functions, under `vmap`, for meta and fake tensors.
 
     References
     ----------

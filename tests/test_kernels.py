@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import arraysig
-from arraysig import kernels
+from arraysig import kernels, search
 
 from . import reference
 from .backends import Backend
@@ -545,37 +545,58 @@ def test_polynomial_cells_do_not_drift(order: int, rng: np.random.Generator) -> 
     assert np.linalg.norm(got - exact) < 2e-6 * np.linalg.norm(exact)
 
 
-@pytest.mark.parametrize("gram", [True, False])
-def test_a_few_pairs_find_where_auto_begins(
-    xp: Backend, gram: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+class _Inner(arraysig.StaticKernel):
+    """The inner product, as a user would write it; nobody asks for gradients."""
+
+    def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
+        return (x[:, 1:] - x[:, :-1]) @ (y[:, 1:] - y[:, :-1]).swapaxes(1, 2)
+
+    def grad_x(self, ctx: Any, derivs: Any) -> Any:
+        raise NotImplementedError
+
+    grad_y = grad_x
+
+
+@pytest.mark.parametrize("tile", [2**24, 700])
+@pytest.mark.parametrize("what", ["gram", "same", "pairs", "grid", "user"])
+def test_auto_goes_on_with_pairs_that_need_it(
+    xp: Backend, what: str, tile: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shapes = [(45, 20, 2), (30, 16, 2)] if gram else [(30, 40, 20, 2), (30, 40, 16, 2)]
-    x, y = (xp.array(2 * walks(rng, *shape)) for shape in shapes)
-    function = arraysig.sig_kernel_gram if gram else arraysig.sig_kernel
-    applied = kernels.Arguments._applied
-    pairs, orders = [], []
+    x, y = walks(rng, 2, 6, 9, 2), walks(rng, 2, 6, 8, 2)
+    for path in (x, y):
+        path[0, 3] *= 4
+        path[1, 2] *= 3
+    x[0, 1, 4] = np.nan
+    options: dict[str, Any] = {"return_grid": what == "grid"}
+    if what == "user":
+        options["static_kernel"] = _Inner()
+    one, two = xp.array(x), xp.array(y)
+    function = arraysig.sig_kernel_gram
+    if what == "same":
+        y, two = x, one
+    elif what != "gram":
+        function = arraysig.sig_kernel
+    counts = []
+    solve = search.search
 
-    def recorded(self: Any, numbers: Any, one: Any, two: Any, symmetric: bool) -> Any:
-        pairs.append(math.prod(one.shape[:-2]) * two.shape[-3])
-        orders.append(numbers)
-        return applied(self, numbers, one, two, symmetric)
+    def counted(applied: Any, *rest: Any) -> Any:
+        def noted(numbers: Any, one: Any, two: Any, symmetric: bool) -> Any:
+            counts.append(math.prod(one.shape[:-2]) * two.shape[-3])
+            return applied(numbers, one, two, symmetric)
 
-    monkeypatch.setattr(kernels.Arguments, "_applied", recorded)
-    value, error = function(x, y, return_error=True)
-    count = math.prod(value.shape)
-    few = pairs.index(count)
-    assert max(pairs[:few]) <= 64
-    begin = orders[few:]
-    assert begin[0] == orders[few - 2]
-    pairs.clear()
-    orders.clear()
-    monkeypatch.setattr(kernels, "_FEW", 10**3)
-    all_value, all_error = function(x, y, return_error=True)
-    assert set(pairs) == {count}
-    assert len(begin) < len(orders)
-    assert begin == orders[-len(begin) :]
-    assert error == all_error
-    np.testing.assert_array_equal(xp.numpy(value), xp.numpy(all_value))
+        return solve(noted, *rest)
+
+    monkeypatch.setattr(search, "_TILE_BYTES", tile)
+    monkeypatch.setattr(kernels, "search", counted)
+    got, error = function(one, two, **options, return_error=True)
+    assert error <= 1e-6
+    assert counts[0] == counts[1] == math.prod(got.shape[: 4 if "m" in what else 2])
+    assert 0 < min(counts) <= counts[0] / 4
+    exact = function(x, y, **options, order=16)
+    wrong = np.abs(xp.numpy(got) - exact) / np.maximum(1, np.abs(exact))
+    assert np.isnan(exact).any()
+    np.testing.assert_array_equal(np.isnan(wrong), np.isnan(exact))
+    assert np.nanmax(wrong) < 1e-6
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 2e-4), ("float64", 0.0)])
@@ -584,7 +605,7 @@ def test_auto_ends_where_changes_are_rounding(
 ) -> None:
     """They do not fall any more, and are small in units of the dtype."""
     changes = iter([0.3, 0.2, 3e-4, 2e-4, 0.0])
-    monkeypatch.setattr(kernels, "largest_change", lambda *_: next(changes))
+    monkeypatch.setattr(search, "relative_change", lambda new, *_: np.full(len(new), next(changes)))
     x = walks(rng, 3, 5, 2).astype(dtype)
     assert arraysig.sig_kernel(x, x, return_error=True)[1] == error
 

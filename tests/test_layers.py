@@ -33,6 +33,7 @@ ORDER = [
     "branched_logsignature",
     "cache",
     "static_kernels",
+    "search",
     "user_kernels",
     "kernels",
     "branched_kernels",

@@ -151,21 +151,28 @@ def all_finite(array: Any, axes: int) -> Any:
     return _functions(array).isfinite(flat).all(-1)
 
 
-def largest_change(new: Any, old: Any, counts: Callable[[], Any]) -> float:
-    """Largest difference, relative where values exceed 1; infinite if it is, and counts, somewhere.
+def relative_change(new: Any, old: Any, counts: Callable[[], Any]) -> Any:
+    """Largest difference in a row, relative where values exceed 1.
 
-    On a GPU this waits for the values.
+    Infinite where one is not finite and `counts()`, else 0. On a GPU this waits for the values.
     """
-    if math.prod(new.shape) == 0:
-        return 0.0
     xp = _functions(new)
     with _quiet(library(new)):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
-    largest = float(xp.max(change))
-    if math.isfinite(largest):
-        return largest
-    change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
-    return float(xp.max(xp.where(counts(), change, xp.zeros_like(change))))
+    if not math.isfinite(largest(change)):
+        change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
+        change = xp.where(counts(), change, xp.zeros_like(change))
+    return change.amax(-1) if library(new) == "torch" else change.max(-1)
+
+
+def largest(array: Any) -> float:
+    """The largest number, or NaN if there is one."""
+    return float(array.max())
+
+
+def positions(mask: Any) -> Any:
+    """Where `mask`, which has one axis, is true."""
+    return (mask.nonzero(as_tuple=True) if library(mask) == "torch" else mask.nonzero())[0]
 
 
 def over_roots(array: Any, one: Any, two: Any) -> Any:
