@@ -292,9 +292,10 @@ class Arguments:
                 f"{self.name}: `tol` can not be met, for kernels overflow, got {self.scheme.tol}; "
                 "scale the paths down"
             )
+        enough = f"{1.05 * found.error:.2g}"  # of two digits, not below the least
         raise ValueError(
-            f"{self.name}: `tol` must be at least {found.error:.2g}, the estimated error at the "
-            f"highest order, {found.numbers[0]}, got {self.scheme.tol}; scale the paths down"
+            f"{self.name}: `tol` must be at least {enough}, the least estimated error of orders up "
+            f"to {found.numbers[0]}, got {self.scheme.tol}; scale the paths down"
         )
 
     def norms(self, which: int) -> Any:
@@ -631,7 +632,8 @@ def sig_kernel_gram(
 
     Notes
     -----
-    Memory is that of the result, and of a few paths per thread. Differentiable once in Torch.
+    Memory is that of the result, three times that for "auto" and for `normalize`, and that of a few
+    paths per thread. Differentiable once in Torch.
 
     Examples
     --------

@@ -27,6 +27,9 @@ _ROUNDING = 100
 #: rounding, which higher orders have too.
 _NOISE = 1e4
 
+#: To a lower order than this changes may happen not to fall where those to higher ones do.
+_SETTLED = 8
+
 #: Part of the tolerance that a single pair must meet: both orders may be off by nearly the same.
 _SURE = 0.01
 
@@ -38,7 +41,10 @@ _TILE_BYTES = 2**24
 
 
 class Found(NamedTuple):
-    """Kernels, the largest estimated error, the highest order with its fold, and if all is well."""
+    """Kernels, the largest estimated error, the highest order with its fold, and if all is well.
+
+    If not, the least of the largest errors of all orders.
+    """
 
     kernels: Any
     error: float
@@ -70,31 +76,35 @@ def search(
     def counts() -> Any:
         """Not where paths have points that are not finite, whose kernels have no value."""
         finite = all_finite(one, 2)[..., :, None] & all_finite(two, 2)[..., None, :]
-        return finite.reshape(pairs, 1)[left]
+        return finite.reshape(pairs, 1) if left is None else finite.reshape(pairs, 1)[left]
 
     kernels = kernels.reshape(pairs, -1)
-    left: Any = slice(None)
-    count, last, error = pairs, math.inf, 0.0
+    left = None  # those that go on alone
+    last = least = math.inf
     for numbers in LADDER[1:]:
-        old = kernels[left]
-        with bar(numbers, count):
-            if count > _ALONE * pairs / (1 + symmetric):
-                kernels = solve(numbers, one, two, symmetric).reshape(pairs, -1)
+        with bar(numbers, pairs if left is None else left.shape[0]):
+            if left is None:
+                old, kernels = kernels, solve(numbers, one, two, symmetric).reshape(pairs, -1)
+                change = relative_change(kernels, old, counts)
+                del old
             else:
-                kernels[left] = _of_pairs(solve, numbers, one, two, left)
+                new = _of_pairs(solve, numbers, one, two, left)
+                change = relative_change(new, kernels[left], counts)
+                kernels[left] = new
                 if symmetric:
-                    kernels[left % shape[1] * shape[0] + left // shape[1]] = kernels[left]
-        change = relative_change(kernels[left], old, counts)
+                    kernels[left % shape[1] * shape[1] + left // shape[1]] = new
         most = largest(change)
-        if most <= tol or 2 * most > last <= noise:
-            return Found(kernels.reshape(shape), max(error, most), numbers, True)
-        sure = change <= _SURE * tol
-        at, met = positions(~sure), change[sure]
-        error = max(error, largest(met)) if met.shape[0] else error
-        if symmetric and count == pairs:
-            at = at[at // shape[1] <= at % shape[1]]
-        left, count, last = at if count == pairs else left[at], at.shape[0], most
-    return Found(kernels.reshape(shape), last, LADDER[-1], False)
+        rounding = numbers[0] >= _SETTLED and last < 2 * most <= 2 * noise
+        if most <= tol or rounding:
+            error = most if left is None else max(most, _SURE * tol)
+            return Found(kernels.reshape(shape), error, numbers, True)
+        last, least = most, min(least, most)
+        more = positions(~(change <= _SURE * tol))
+        if left is not None:
+            left = left[more]
+        elif more.shape[0] <= _ALONE * pairs:
+            left = more[more // shape[1] <= more % shape[1]] if symmetric else more
+    return Found(kernels.reshape(shape), least, LADDER[-1], False)
 
 
 def _of_pairs(

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import arraysig
 from arraysig import kernels, search
+from arraysig._core import namespace
 
 from . import reference
 from .backends import Backend
@@ -599,15 +601,51 @@ def test_auto_goes_on_with_pairs_that_need_it(
     assert np.nanmax(wrong) < 1e-6
 
 
-@pytest.mark.parametrize(("dtype", "error"), [("float32", 2e-4), ("float64", 0.0)])
+@pytest.mark.parametrize(
+    ("dtype", "changes", "error"),
+    [
+        ("float32", [0.3, 0.2, 3e-4, 2e-4, 0.0], 2e-4),
+        ("float64", [0.3, 0.2, 3e-4, 2e-4, 0.0], 0.0),
+        ("float32", [9e-4, 8e-4, 2e-6], 2e-6),
+        ("float32", [0.3, 0.2, 3e-4, math.inf, 2e-6], 2e-6),
+    ],
+)
 def test_auto_ends_where_changes_are_rounding(
-    dtype: str, error: float, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    dtype: str,
+    changes: list[float],
+    error: float,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They do not fall any more, and are small in units of the dtype."""
-    changes = iter([0.3, 0.2, 3e-4, 2e-4, 0.0])
-    monkeypatch.setattr(search, "relative_change", lambda new, *_: np.full(len(new), next(changes)))
+    """They are small in units of the dtype, and do not fall; of low orders that may be chance."""
+    each = iter(changes)
+    monkeypatch.setattr(search, "relative_change", lambda new, *_: np.full(len(new), next(each)))
     x = walks(rng, 3, 5, 2).astype(dtype)
     assert arraysig.sig_kernel(x, x, return_error=True)[1] == error
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_auto_names_a_tolerance_that_is_met(dtype: str) -> None:
+    """Of two digits; order 32 may overflow, or change kernels more than lower ones did."""
+    walk = np.random.default_rng(0).normal(size=(10, 2)).cumsum(0)
+    for scale in (3, 3.5, 4):
+        path = (scale * walk).astype(dtype)
+        with pytest.raises(ValueError, match="`tol` must be at least") as caught:
+            arraysig.sig_kernel(path, path, tol=1e-15)
+        named = float(re.findall("at least ([^,]+),", str(caught.value))[0])
+        assert arraysig.sig_kernel(path, path, tol=named, return_error=True)[1] <= named
+
+
+def test_auto_has_three_matrices_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    monkeypatch.setattr(namespace, "_SLICE", 2**12)
+    paths = np.linspace(0, 1, 1000).reshape(500, 2, 1)
+    tracemalloc.start()
+    matrix = arraysig.sig_kernel_gram(paths, paths)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3.3 * matrix.nbytes
 
 
 def test_auto_in_torch(rng: np.random.Generator) -> None:

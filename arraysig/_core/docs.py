@@ -80,8 +80,9 @@ fold : int, default 0
 tol : float, default 1e-6
     For "auto": largest estimated error, relative where kernels exceed 1; not below 100 units of
     rounding. The estimate is the change from one order to the next, so of what orders neglect, not
-    of rounding. It is above `tol` only where changes of less than 1e4 units of rounding do not fall
-    any more, as higher orders are no better then. ValueError where no order will do.
+    of rounding. It is above `tol` only where, from order 8 on, changes of less than 1e4 units of
+    rounding do not fall any more, as higher orders are no better then. ValueError where no order
+    will do.
 """,
     "depth": """
 depth : int

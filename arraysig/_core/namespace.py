@@ -27,6 +27,10 @@ _NAMES: dict[tuple[str, str], Library] = {
 }
 
 
+#: Numbers of which changes are looked at together: memory for them is small beside all of them.
+_SLICE = 2**20
+
+
 def library(array: Any) -> Library | None:
     """The library that `array` is of, or None if it is of none that is supported."""
     found = _LIBRARIES.get(type(array))
@@ -156,12 +160,23 @@ def relative_change(new: Any, old: Any, counts: Callable[[], Any]) -> Any:
 
     Infinite where one is not finite and `counts()`, else 0. On a GPU this waits for the values.
     """
+    rows = max(1, _SLICE // new.shape[1])
+    if new.shape[0] <= rows:
+        return _relative_change(new, old, counts, slice(None))
+    changes = zeros(new, (new.shape[0],))
+    for first in range(0, new.shape[0], rows):
+        part = slice(first, first + rows)
+        changes[part] = _relative_change(new[part], old[part], counts, part)
+    return changes
+
+
+def _relative_change(new: Any, old: Any, counts: Callable[[], Any], part: slice) -> Any:
     xp = _functions(new)
     with _quiet(library(new)):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
     if not math.isfinite(largest(change)):
         change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
-        change = xp.where(counts(), change, xp.zeros_like(change))
+        change = xp.where(counts()[part], change, xp.zeros_like(change))
     return change.amax(-1) if library(new) == "torch" else change.max(-1)
 
 
