@@ -6,6 +6,7 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
+from ._core.namespace import contiguous
 from .kernels import Arguments, Scheme
 from .static_kernels import StaticKernel
 
@@ -15,6 +16,11 @@ __all__ = ["expected_sig_score", "sig_mmd", "sig_score"]
 def _mean(values: Any) -> Any:
     """Of all numbers, of shape (1,): an array in every library. By rows, which rounds least."""
     return values.mean(-1).reshape(1, -1).mean(-1)
+
+
+def _mean_of_columns(gram: Any) -> Any:
+    """Of each one; as rows, so that many numbers are not summed one after another."""
+    return contiguous(gram.swapaxes(0, 1)).mean(-1)
 
 
 def _mean_of_others(gram: Any) -> Any:
@@ -115,7 +121,7 @@ def sig_score(
         fewest=(2, 0),
         max_batch=max_batch,
     )
-    scores = lam * _mean_of_others(args.kernel(0, 0)) - 2 * args.kernel().mean(0)
+    scores = lam * _mean_of_others(args.kernel(0, 0)) - 2 * _mean_of_columns(args.kernel())
     return args.restore(scores.reshape(tuple(args.batch2) or (1,)))
 
 

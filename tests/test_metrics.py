@@ -102,6 +102,13 @@ def test_a_large_diagonal_is_left_out(xp: Backend) -> None:
     assert float(got[0]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_scores_of_many_paths_are_not_summed_one_by_one() -> None:
+    # In single precision 2000 has no more than four digits behind the point, and 1.0001 has seven.
+    sample, y = (np.tile([[[0.0], [0.01]]], (count, 1, 1)) for count in (3000, 3))
+    got = arraysig.sig_score(sample.astype("float32"), y.astype("float32"), 0, lam=0)
+    np.testing.assert_allclose(got, arraysig.sig_score(sample, y, 0, lam=0), rtol=5e-7)
+
+
 def test_samples_of_one_and_of_two_laws(rng: np.random.Generator) -> None:
     paths = walks(rng, 400, 12, 2)
     same = arraysig.sig_mmd(paths[:200], paths[200:], 0)
