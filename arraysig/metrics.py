@@ -6,7 +6,7 @@ from typing import Any
 
 from ._core import check
 from ._core.docs import documented
-from ._core.namespace import contiguous
+from ._core.namespace import contiguous, quiet
 from .kernels import Arguments, Scheme
 from .static_kernels import StaticKernel
 
@@ -15,12 +15,14 @@ __all__ = ["expected_sig_score", "sig_mmd", "sig_score"]
 
 def _mean(values: Any) -> Any:
     """Of all numbers, of shape (1,): an array in every library. By rows, which rounds least."""
-    return values.mean(-1).reshape(1, -1).mean(-1)
+    with quiet(values):
+        return values.mean(-1).reshape(1, -1).mean(-1)
 
 
 def _mean_of_columns(gram: Any) -> Any:
     """Of each one; as rows, so that many numbers are not summed one after another."""
-    return contiguous(gram.swapaxes(0, 1)).mean(-1)
+    with quiet(gram):
+        return contiguous(gram.swapaxes(0, 1)).mean(-1)
 
 
 def _mean_of_others(gram: Any) -> Any:
@@ -121,7 +123,9 @@ def sig_score(
         fewest=(2, 0),
         max_batch=max_batch,
     )
-    scores = lam * _mean_of_others(args.kernel(0, 0)) - 2 * _mean_of_columns(args.kernel())
+    within, between = _mean_of_others(args.kernel(0, 0)), _mean_of_columns(args.kernel())
+    with quiet(within):
+        scores = lam * within - 2 * between
     return args.restore(scores.reshape(tuple(args.batch2) or (1,)))
 
 
@@ -201,7 +205,10 @@ def expected_sig_score(
         fewest=(2, 1),
         max_batch=max_batch,
     )
-    return args.restore(lam * _mean_of_others(args.kernel(0, 0)) - 2 * _mean(args.kernel()))
+    within, between = _mean_of_others(args.kernel(0, 0)), _mean(args.kernel())
+    with quiet(within):
+        score = lam * within - 2 * between
+    return args.restore(score)
 
 
 @documented
@@ -288,5 +295,8 @@ def sig_mmd(
         fewest=(2, 2),
         max_batch=max_batch,
     )
-    within = _mean_of_others(args.kernel(0, 0)) + _mean_of_others(args.kernel(1, 1))
-    return args.restore((within - 2 * _mean(args.kernel())).reshape(()))
+    one, two = (_mean_of_others(args.kernel(which, which)) for which in (0, 1))
+    between = _mean(args.kernel())
+    with quiet(between):
+        distance = one + two - 2 * between
+    return args.restore(distance.reshape(()))

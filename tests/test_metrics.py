@@ -109,6 +109,14 @@ def test_scores_of_many_paths_are_not_summed_one_by_one() -> None:
     np.testing.assert_allclose(got, arraysig.sig_score(sample, y, 0, lam=0), rtol=5e-7)
 
 
+def test_infinite_kernels_raise_no_warning(xp: Backend) -> None:
+    sample = np.array([[[0.0], [4e77]], [[0.0], [4e77]], [[0.0], [-4e77]]])
+    for function in (arraysig.sig_score, arraysig.expected_sig_score, arraysig.sig_mmd):
+        with np.errstate(all="raise"):
+            got = function(xp.array(sample), xp.array(sample), 0)
+        assert not np.isfinite(xp.numpy(got)).any()
+
+
 def test_samples_of_one_and_of_two_laws(rng: np.random.Generator) -> None:
     paths = walks(rng, 400, 12, 2)
     same = arraysig.sig_mmd(paths[:200], paths[200:], 0)

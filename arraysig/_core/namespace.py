@@ -66,8 +66,12 @@ def default_float(array: Any, lib: Library) -> str:
     return "float64"
 
 
+def quiet(array: Any) -> Any:
+    """Where NumPy, if `array` is of it, does not warn of infinities and NaN."""
+    return _quiet(library(array))
+
+
 def _quiet(lib: Library | None) -> Any:
-    """Where NumPy does not warn of infinities and NaN."""
     if lib == "torch":  # whose compiler can not follow NumPy's
         return contextlib.nullcontext()
     return np.errstate(invalid="ignore", over="ignore")
@@ -83,7 +87,7 @@ def cast(array: Any, lib: Library, dtype: str) -> Any:
 
 def added(one: Any, two: Any) -> Any:
     """Sums of arrays, infinite or NaN without a warning."""
-    with _quiet(library(one)):
+    with quiet(one):
         return one + two
 
 
@@ -172,7 +176,7 @@ def relative_change(new: Any, old: Any, counts: Callable[[], Any]) -> Any:
 
 def _relative_change(new: Any, old: Any, counts: Callable[[], Any], part: slice) -> Any:
     xp = _functions(new)
-    with _quiet(library(new)):
+    with quiet(new):
         change = xp.abs(new - old) / xp.clip(xp.abs(new), 1, None)
     if not math.isfinite(largest(change)):
         change = xp.where(xp.isfinite(change), change, xp.full_like(change, math.inf))
@@ -196,7 +200,7 @@ def over_roots(array: Any, one: Any, two: Any) -> Any:
     The product of both may overflow, that of their roots does not; differentiable in Torch.
     """
     xp = _functions(array)
-    with _quiet(library(array)):
+    with quiet(array):
         return array / (xp.sqrt(one) * xp.sqrt(two))
 
 
