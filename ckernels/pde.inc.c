@@ -23,6 +23,7 @@
 #define AS_PDE_KEPT                                                                                \
     1048576 /* bytes of values that a gradient keeps instead of computing them again */
 #endif
+#define AS_FAR 1000       /* a distance where kernels are 0, and powers of it are finite */
 #define AS_MOST_DEGREE 64 /* of polynomial cells */
 #define AS_MOST_FOLD 2
 #define AS_MOST_FOLDED 16 /* degree with `fold` */
@@ -196,8 +197,8 @@ AS_INLINE void AS_T(static_kernel)(const PDE_JOB *job, const int kind, VEC *s, V
         AS_T(exp2_many)(power, decay, count, 0);
     AS_UNROLL for (int i = 0; i < count; ++i)
     {
-        const VEC a = r[i] * p0;
-        VEC value = decay[i], weight;
+        VEC a = r[i] * p0, value = decay[i], weight;
+        a = AS_T(choose)(a > AS_T(all_lanes)(AS_FAR), AS_T(all_lanes)(AS_FAR), a);
         if (kind == AS_RBF)
             weight = value * (-2 * p0);
         else if (kind == AS_RATIONAL) {

@@ -668,6 +668,23 @@ def test_auto_in_torch(rng: np.random.Generator) -> None:
         compiled(x.detach())
 
 
+@pytest.mark.parametrize("kernel", [k for k in ALL_KERNELS if "Matern" in repr(k)], ids=repr)
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 9.97e36), ("float64", 1e200)])
+def test_points_far_away(xp: Backend, kernel: Any, dtype: str, far: float) -> None:
+    """Of which the squared distance overflows: kernels are 0."""
+    results = []
+    for distance in (far, 1e5):
+        x = np.array([[0.0, 0.0], [distance, 0.0], [0.5, 0.25]])
+        x, y = xp.array(x, dtype), xp.array(x[::2], dtype)
+        one = xp.array(np.array(1.0), dtype)
+        value = arraysig.sig_kernel(x, y, 1, static_kernel=kernel)
+        gradient, _ = arraysig.sig_kernel_backprop(one, x, y, 1, static_kernel=kernel)
+        results.append((xp.numpy(value), xp.numpy(gradient)))
+    assert np.isfinite(results[0][0])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_auto_leaves_bad_paths_alone(xp: Backend, rng: np.random.Generator) -> None:
     x = walks(rng, 3, 5, 2)
     x[1, 2] = np.nan

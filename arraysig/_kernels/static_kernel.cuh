@@ -43,6 +43,15 @@ AS_FN REAL power_of(const Static &k, REAL base, int less)
 }
 #endif
 
+#if KIND == 3 || KIND == 4
+/* a, or a distance where kernels are 0: inf times 0 is no number. */
+AS_FN REAL distance(const Static &k, REAL z)
+{
+    const REAL a = k.p0 * sqrt(z), far = 1000;
+    return a > far ? far : a;
+}
+#endif
+
 /* The value at z. */
 AS_FN REAL static_value(const Static &k, REAL z)
 {
@@ -51,10 +60,10 @@ AS_FN REAL static_value(const Static &k, REAL z)
 #elif KIND == 2
     return exp(-k.p0 * sqrt(z));
 #elif KIND == 3
-    const REAL a = k.p0 * sqrt(z);
+    const REAL a = distance(k, z);
     return (1 + a) * exp(-a);
 #elif KIND == 4
-    const REAL a = k.p0 * sqrt(z);
+    const REAL a = distance(k, z);
     return (1 + a + a * a * REAL(1. / 3)) * exp(-a);
 #elif KIND == 5
     return exp(-k.p1 * log1p(k.p0 * z));
@@ -76,7 +85,7 @@ AS_FN REAL static_slope(const Static &k, REAL z)
 #elif KIND == 3
     return -k.p0 * k.p0 * exp(-k.p0 * sqrt(z));
 #elif KIND == 4
-    const REAL a = k.p0 * sqrt(z);
+    const REAL a = distance(k, z);
     return -k.p0 * k.p0 * REAL(1. / 3) * (1 + a) * exp(-a);
 #elif KIND == 5
     return -2 * k.p0 * k.p1 * exp((-k.p1 - 1) * log1p(k.p0 * z));
