@@ -68,11 +68,7 @@ def default_float(array: Any, lib: Library) -> str:
 
 def quiet(array: Any) -> Any:
     """Where NumPy, if `array` is of it, does not warn of infinities and NaN."""
-    return _quiet(library(array))
-
-
-def _quiet(lib: Library | None) -> Any:
-    if lib == "torch":  # whose compiler can not follow NumPy's
+    if library(array) == "torch":  # whose compiler can not follow NumPy's
         return contextlib.nullcontext()
     return np.errstate(invalid="ignore", over="ignore")
 
@@ -81,7 +77,7 @@ def cast(array: Any, lib: Library, dtype: str) -> Any:
     """`array` as `dtype`, where numbers may become infinite; differentiable in Torch."""
     if lib == "torch":
         return getattr(array, _TORCH_CASTS[dtype])()
-    with _quiet(lib):
+    with quiet(array):
         return array.astype(dtype)
 
 
@@ -272,7 +268,7 @@ def beside_sums(path: Any, increments: Any) -> Any:
     channels = increments.shape[-1]
     if increments.ndim == 1:
         increments = xp.broadcast_to(increments, (length - 1, channels))
-    with _quiet(lib):
+    with quiet(path):
         sums = cast(cast(increments, lib, "float64").cumsum(-2), lib, dtype_name(path))
     start = zeros(path, (*increments.shape[:-2], 1, channels))
     points = xp.broadcast_to(concat([start, sums], -2), (*batch, length, channels))
