@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from ._core import check, progress
 from ._core.namespace import (
     broadcast_to,
-    contiguous,
     depends,
     differentiable,
     recording,
@@ -42,7 +41,7 @@ def _tiles(groups: int, count1: int, count2: int, most: int, symmetric: bool) ->
     else:
         columns = max(1, min(count2, most))
         rows = max(1, min(count1, most // columns))
-    together = most // (rows * columns) if (rows, columns) == (count1, count2) else 1
+    together = most // (rows * columns)  # 1 unless there are few pairs in a group
     for g in range(0, groups, together):
         for i in range(0, count1, rows):
             for j in range(i if symmetric else 0, count2, columns):
@@ -123,7 +122,7 @@ class UserKernel(NamedTuple):
             of_values = grad[tile[:3]]
             if tile.mirrored:
                 of_values = of_values + grad[tile.groups, tile.columns, tile.rows].swapaxes(1, 2)
-            of_values = contiguous(of_values.reshape(math.prod(sizes), *of_values.shape[3:]))
+            of_values = of_values.reshape(math.prod(sizes), *of_values.shape[3:])
             derivs = self.rows.of_increments_vjp(
                 of_values, increments, *self.numbers, self.grid, self.n_jobs
             )
@@ -179,9 +178,7 @@ class UserKernel(NamedTuple):
         return increments
 
     def _checked(self, method: str, result: Any, like: Any, shape: tuple[int, ...]) -> Any:
-        return contiguous(
-            check.result(self.function, f"static_kernel.{method}", result, like, shape)
-        )
+        return check.result(self.function, f"static_kernel.{method}", result, like, shape)
 
 
 def _grouped(path: Any) -> Any:

@@ -159,6 +159,10 @@ def test_torch(torch_xp: Backend, rng: np.random.Generator) -> None:
         torch.ones_like(expected), one, two, 1, static_kernel=OURS
     )
     torch.testing.assert_close(grads, wanted)
+    unused = Yours()
+    ones = torch.func.vmap(lambda path: arraysig.sig_kernel(path, two[:1], 1, static_kernel=unused))
+    torch.testing.assert_close(ones(one), torch.ones_like(expected))
+    assert unused.pairs == []
     with pytest.raises(NotImplementedError, match=r"of your own has no forward-mode derivative$"):
         torch.func.jvp(kernel_of, (one[0],), (one[0],))
     leaf = one[0].clone().requires_grad_()
@@ -213,6 +217,17 @@ def test_tiles_are_bounded(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gener
     kernel = Yours()
     arraysig.sig_kernel(x, x, 0, static_kernel=kernel)
     assert kernel.pairs == [4, 3]  # of 5 * 5 + 2 * 5 * 2 numbers
+    monkeypatch.setattr(user_kernels, "_TILE", 1)
+    kernel = Yours()
+    arraysig.sig_kernel_gram(x[:2], y[:3], 0, static_kernel=kernel)
+    assert kernel.pairs == [1] * 6
+
+
+def test_progress(rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = walks(rng, 5, 4, 2), walks(rng, 3, 4, 2)
+    for other, total in ((x, 25), (y, 15)):
+        arraysig.sig_kernel_gram(x, other, 0, static_kernel=Yours(), max_batch=2, progress=True)
+        assert f"| {total}/{total} " in capsys.readouterr().err
 
 
 def test_memory_is_that_of_tiles(rng: np.random.Generator) -> None:
@@ -274,6 +289,16 @@ def test_what_kernels_return_is_checked(
         arraysig.sig_kernel_backprop(np.ones(2), x, y, 0, static_kernel=Spoilt(), right_deriv=True)
 
 
+def test_results_on_another_device(torch_xp: Backend, rng: np.random.Generator) -> None:
+    class Elsewhere(Yours):
+        def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
+            return super().__call__(ctx, x, y).to("meta")
+
+    x = torch_xp.array(walks(rng, 2, 4, 2))
+    with pytest.raises(ValueError, match=r"of the device of its arguments, \w+.*, got meta$"):
+        arraysig.sig_kernel(x, x, 0, static_kernel=Elsewhere())
+
+
 @pytest.mark.parametrize("change", [np.asfortranarray, lambda a: a.astype(">f8")])
 def test_results_of_any_layout(change: Any, rng: np.random.Generator) -> None:
     class Changed(Yours):
@@ -328,7 +353,18 @@ def test_classes_derived_from_those_of_the_package(rng: np.random.Generator) -> 
         def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
             return 2 * Yours()(ctx, x, y)
 
+    class Sloped(arraysig.RBFKernel):
+        def grad_x(self, ctx: Any, derivs: Any) -> Any:
+            return derivs
+
+    class SlopedToo(arraysig.RBFKernel):
+        def grad_y(self, ctx: Any, derivs: Any) -> Any:
+            return derivs
+
     x = walks(rng, 4, 2)
+    for kind in (Sloped, SlopedToo):  # which values belong to these gradients nobody knows
+        with pytest.raises(NotImplementedError, match=f"^{kind.__name__}: can not be called"):
+            arraysig.sig_kernel(x, x, 1, static_kernel=kind(SIGMA))
     plain = arraysig.sig_kernel(x, x, 1, static_kernel=OURS)
     assert arraysig.sig_kernel(x, x, 1, static_kernel=Same(SIGMA)) == plain
     doubled = arraysig.sig_kernel(x[:2], x[:2], order=30, static_kernel=Doubled(SIGMA))
