@@ -28,6 +28,7 @@ _HEADERS = {
 }
 _PARAMETER = re.compile(r"^\w+: `(\w+)` ")  #: how messages of functions begin
 _MOST_AXES = 64  #: of an array of NumPy
+_MAPPED = 2**24  #: bytes of a file in Fortran order at a time
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -90,7 +91,7 @@ class Paths:
         part = np.empty((end - begin, *item), self.dtype)
         chosen = np.unravel_index(np.arange(begin, end), self.batch)
         step = self.count * self.dtype.itemsize
-        most = max(1, 2**24 // step)
+        most = max(1, _MAPPED // step)
         for channel in range(self.dimension):
             for first in range(0, self.length, most):
                 steps = min(most, self.length - first)

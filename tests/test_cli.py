@@ -403,6 +403,34 @@ def test_gram_by_way_of_the_gpu(
     assert moved == [(3, 4, 2), (3, 3)]
 
 
+@pytest.mark.parametrize(
+    ("device", "reason", "on_gpu"),
+    [("auto", "", True), ("auto", "no GPU", False), ("cpu", "", False), ("cuda", "", True)],
+)
+def test_where_gram_computes(
+    device: str, reason: str, on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def gram_of_files(*args: Any, on_gpu: bool, **options: Any) -> files.Gram:
+        asked.append(on_gpu)
+        return files.Gram((1, 1), None, 0)
+
+    monkeypatch.setattr(cli, "no_gpu", lambda: reason)
+    monkeypatch.setattr(files, "gram_of_files", gram_of_files)
+    assert cli.main(["gram", "in.npy", "out.npy", "--device", device]) == 0
+    assert asked == [on_gpu]
+
+
+def test_no_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def signatures_of_file(*args: Any, **options: Any) -> None:
+        raise MemoryError  # as Python itself does, without a word
+
+    monkeypatch.setattr(files, "signatures_of_file", signatures_of_file)
+    assert cli.main(["sig", "in.npy", "out.npy", "--degree", "2"]) == 2
+    assert capsys.readouterr().err == "python -m arraysig sig: not enough memory\n"
+
+
 def test_gram_names_the_missing_cupy() -> None:
     run = (
         "from arraysig.cli import main; "

@@ -17,6 +17,7 @@ import pytest
 
 import arraysig
 from arraysig import files
+from arraysig._core.check import PROCESSORS
 
 from .test_cli import command, python
 
@@ -58,6 +59,78 @@ def test_any_numbers_in_parts(
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+def test_one_step_of_many_paths_at_a_time(
+    tmp_path: pathlib.Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = np.asfortranarray(rng.normal(size=(3, 4, 5, 2)))
+    np.save(tmp_path / "in.npy", path)
+    monkeypatch.setattr(files, "_MAPPED", 1)
+    np.testing.assert_array_equal(
+        files.open_paths(str(tmp_path / "in.npy")).read(2, 9), path.reshape(12, 5, 2)[2:9]
+    )
+
+
+def test_how_many_paths_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_resident", lambda: 2**20)
+
+    def at_once(length: int, limit: int = 2**40, n_jobs: int = 1) -> int:
+        paths = files.Paths((100,), length, 8, np.dtype(float))
+        return files._paths_at_once(paths, 8, np.dtype(float), limit, n_jobs)
+
+    assert at_once(2**23) == 1  # a path may take more than a part does
+    assert at_once(2**14) == 21
+    path = 2**17 * 24 + 8 * 16
+    for n_jobs, threads in ((1, 1), (-1, PROCESSORS), (-PROCESSORS, 1)):
+        fixed = (17 + 8 * threads) * 2**20
+        assert at_once(2**14, fixed + 3 * path, n_jobs) == 3
+        assert at_once(2**14, fixed + path, n_jobs) == 1
+        with pytest.raises(files.BadFile, match="one path at a time takes"):
+            at_once(2**14, fixed + path - 1, n_jobs)
+
+
+def test_signatures_without_numbers(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((2, 3, 2)))
+    names = str(tmp_path / "in.npy"), str(tmp_path / "out.npy")
+    assert files.signatures_of_file(*names, 0, n_jobs=1) == (2, 0)
+    assert np.load(tmp_path / "out.npy").shape == (2, 0)
+
+
+def test_as_many_axes_as_arrays_have(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((1,) * 62 + (3, 2)))
+    names = str(tmp_path / "in.npy"), str(tmp_path / "out.npy")
+    files.signatures_of_file(*names, 1, n_jobs=1)
+    assert np.load(tmp_path / "out.npy").shape == (1,) * 62 + (2,)
+
+
+def test_endings_in_capitals(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    path = rng.normal(size=(3, 4, 2))
+    with open(tmp_path / "IN.NPY", "wb") as file:
+        np.save(file, path)
+    source, target = str(tmp_path / "IN.NPY"), str(tmp_path / "OUT.NPY")
+    files.signatures_of_file(source, target, 2, n_jobs=1)
+    np.testing.assert_array_equal(np.load(target), arraysig.sig(path, 2))
+    files.gram_of_files([source], target, 0, n_jobs=1, force=True)
+    np.testing.assert_array_equal(np.load(target), arraysig.sig_kernel_gram(path, path, 0))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "result"),
+    [
+        ("float32", "float64", "float64"),
+        ("int8", "float32", "float64"),
+        ("int8", "int8", "float64"),
+        ("float16", "float32", "float32"),
+        (">f4", ">f4", "float32"),
+    ],
+)
+def test_dtypes_of_gram_matrices(tmp_path: pathlib.Path, one: str, two: str, result: str) -> None:
+    for name, dtype in (("one.npy", one), ("two.npy", two)):
+        np.save(tmp_path / name, np.array([[0, 0], [1, 0], [1, 1]], dtype))
+    sources = [str(tmp_path / name) for name in ("one.npy", "two.npy")]
+    files.gram_of_files(sources, str(tmp_path / "out.npy"), 0, n_jobs=1)
+    assert np.load(tmp_path / "out.npy").dtype == result
+
+
 def test_options_of_the_command(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
     path = rng.normal(size=(3, 8, 2))
     np.save(tmp_path / "in.npy", path)
@@ -77,6 +150,14 @@ def test_csv(tmp_path: pathlib.Path, header: str) -> None:
     (tmp_path / "in.csv").write_text(header + "0,0\n1, 2\n3,1\n", encoding="utf-8")
     files.signatures_of_file(str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), 2)
     assert (tmp_path / "out.csv").read_text() == "3,1,4.5,-1,4,0.5\n"
+
+
+def test_text_keeps_every_digit(tmp_path: pathlib.Path, rng: np.random.Generator) -> None:
+    path = rng.normal(size=(4, 3, 2))
+    np.save(tmp_path / "in.npy", path)
+    files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.csv"), 3, n_jobs=1)
+    found = np.loadtxt(tmp_path / "out.csv", delimiter=",")
+    np.testing.assert_array_equal(found, arraysig.sig(path, 3))
 
 
 def header(shape: str, fortran: bool = False) -> bytes:
@@ -175,6 +256,18 @@ def test_old_files_stay_unless_forced(tmp_path: pathlib.Path, name: str) -> None
     found = np.load(target) if name == "out.npy" else np.loadtxt(target, delimiter=",")
     np.testing.assert_array_equal(found, np.zeros((2, 6)))
     assert sorted(os.listdir(tmp_path)) == ["in.npy", name]
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((2, 3, 2)))
+    before = os.umask(0o027)
+    try:
+        files.signatures_of_file(str(tmp_path / "in.npy"), str(tmp_path / "out.npy"), 2)
+        after = os.umask(before)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.npy").stat().st_mode & 0o777 == 0o640
+    assert after == 0o027
 
 
 def test_links_stay(tmp_path: pathlib.Path) -> None:
