@@ -12,6 +12,7 @@ import arraysig
 
 from .backends import Backend
 from .cases import CASES, Case
+from .emulator import emulated
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_case_with_adjoint = pytest.mark.parametrize(
@@ -160,3 +161,36 @@ def test_threads_change_nothing(case: Case, n_jobs: int, rng: np.random.Generato
     parallel = case.call(*arrays, n_jobs=n_jobs)
     assert_close(parallel, serial, case, "float64")
     np.testing.assert_array_equal(case.call(*arrays, n_jobs=n_jobs), parallel)
+
+
+#: Of every kernel whose threads or blocks take one item after another, and points of the paths.
+LOOPING = [
+    ("sig_combine[d=2,N=4,scalar_term]", 2),
+    ("sig_combine_backprop[d=2,N=4,scalar_term]", 2),
+    ("sig_combine_backprop[d=2,N=4,scalar_term,second]", 2),
+    ("sig_inverse[d=2,N=4,scalar_term]", 2),
+    ("sig_join[d=2,N=4,scalar_term]", 2),
+    ("sig_join_backprop[d=2,N=4,scalar_term]", 2),
+    ("sig_join_backprop[d=2,N=4,scalar_term,prepend]", 2),
+    ("sig_backprop[d=2,N=1]", 30),
+    ("sig_coef[6 words,d=3]", 4),
+    ("sig_coef_backprop[6 words,d=3]", 4),
+    ("branched_sig[d=2,N=3]", 3),
+    ("branched_sig_combine[d=2,N=3]", 2),
+    ("sig_kernel[d=2,dyadic_order=(0, 0),ScaledLinearKernel(scale=0.3)]", 1),
+    ("sig_kernel_backprop[d=2,dyadic_order=(0, 0),ScaledLinearKernel(scale=0.3),first]", 60),
+    ("sig_kernel_backprop[d=2,dyadic_order=(0, 0),ScaledLinearKernel(scale=0.3),second]", 60),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), LOOPING, ids=lambda x: f"emulated-numpy-{x}" if isinstance(x, str) else ""
+)
+def test_few_blocks_take_many_items(name: str, length: int, rng: np.random.Generator) -> None:
+    """A device with one processor gets 32 blocks, whose threads are 8192."""
+    (case,) = [case for case in CASES if case.name == name]
+    row = case.call(*case.sample(rng, (1,), length)).size
+    arrays = case.sample(rng, (8192 // row + 33,), length)
+    with emulated(processors=1):
+        got = case.call(*arrays)
+    assert_close(got, case.call(*arrays), case, "float64")
