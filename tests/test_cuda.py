@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import types
 import weakref
 from collections.abc import Iterator
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pytest
 
 from arraysig._core import cuda, dispatch, progress
-from arraysig._core.cuda import CupyDevice, Launcher, Pointer, cupy_device
+from arraysig._core.cuda import CupyDevice, KernelSource, Launcher, Pointer, cupy_device
 from arraysig._core.dispatch import Memory
 from arraysig._ops.coefficients import sig_coef
 from arraysig._ops.kernels import Rows, differences, polynomial
@@ -24,6 +26,7 @@ from .fake_cupy import FakeArray, FakeCupy, Launch
 from .test_emulator import sliced
 
 FLAGS = list(itertools.product((False, True), (False, True)))
+SOURCES = sorted(f.name for f in files("arraysig._kernels").iterdir() if f.name.endswith(".cu"))
 PLANTED = PlantedSource("planted.cu", (("STATIC_FLOATS", 64),))
 
 
@@ -113,6 +116,18 @@ def test_kernels_are_compiled_once(cupy: FakeCupy) -> None:
     assert len(cupy.launches) == 12
 
 
+@pytest.mark.parametrize("file", SOURCES)
+def test_lines_are_those_of_the_files(file: str) -> None:
+    """So that compilers name the place of an error."""
+    folder, name, number = files("arraysig._kernels"), "", 0
+    for text in KernelSource(file, ()).code().splitlines():
+        if found := re.fullmatch(r'#line (\d+) "(.+)"', text):
+            number, name = int(found[1]), found[2]
+        else:
+            assert text == (folder / name).read_text(encoding="utf-8").splitlines()[number - 1]
+            number += 1
+
+
 def launch(
     cupy: FakeCupy, device: CupyDevice, shared: int = 128, stream: int | None = None
 ) -> None:
@@ -128,6 +143,7 @@ def launch(
 def test_dynamic_shared_memory(cupy: FakeCupy) -> None:
     """The limit of a kernel is raised beyond 48 KiB, when it must be, on each device."""
     first, second = cupy_device("f", 0), cupy_device("f", 1)
+    assert first.shared_memory == cupy.emulator.shared_memory  # all that a kernel can be given
     for size in (128, 49152, 49153, 60000, 50000, 60000):
         launch(cupy, first, size)
     launch(cupy, second, 50000)
