@@ -139,6 +139,18 @@ def test_compile_with_symbolic_numbers(torch_xp: Backend, rng: np.random.Generat
         torch.testing.assert_close(compiled(x, end_time), value(x, end_time))
 
 
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_make_fx_records_operators(mode: str, torch_xp: Backend, rng: np.random.Generator) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def value(x: Any) -> Any:
+        return arraysig.sig(x, 2)
+
+    x, other = (torch_xp.array(rng.normal(size=(3, 4, 2))) for _ in range(2))
+    traced = make_fx(value, tracing_mode=mode)(x)
+    torch.testing.assert_close(traced(other), value(other))
+
+
 @pytest.mark.parametrize("name", ["sig", "branched_sig"])
 def test_corrections_of_symbolic_shapes(
     name: str, torch_xp: Backend, rng: np.random.Generator

@@ -289,14 +289,27 @@ def test_what_kernels_return_is_checked(
         arraysig.sig_kernel_backprop(np.ones(2), x, y, 0, static_kernel=Spoilt(), right_deriv=True)
 
 
-def test_results_on_another_device(torch_xp: Backend, rng: np.random.Generator) -> None:
-    class Elsewhere(Yours):
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda a: a.to("meta"), ValueError, r"of the device of its arguments, \w+.*, got meta$"),
+        (lambda a: a.tolist(), TypeError, "of the library of its arguments, got list"),
+    ],
+)
+def test_what_kernels_return_in_torch_is_checked(
+    torch_xp: Backend,
+    change: Any,
+    error: type[Exception],
+    message: str,
+    rng: np.random.Generator,
+) -> None:
+    class Spoilt(Yours):
         def __call__(self, ctx: Any, x: Any, y: Any) -> Any:
-            return super().__call__(ctx, x, y).to("meta")
+            return change(super().__call__(ctx, x, y))
 
     x = torch_xp.array(walks(rng, 2, 4, 2))
-    with pytest.raises(ValueError, match=r"of the device of its arguments, \w+.*, got meta$"):
-        arraysig.sig_kernel(x, x, 0, static_kernel=Elsewhere())
+    with pytest.raises(error, match=message):
+        arraysig.sig_kernel(x, x, 0, static_kernel=Spoilt())
 
 
 @pytest.mark.parametrize("change", [np.asfortranarray, lambda a: a.astype(">f8")])
