@@ -102,6 +102,8 @@ def test_show_config_lists_the_devices(tmp_path: pathlib.Path) -> None:
     (tmp_path / "cupy" / "__init__.py").write_text(FAKE_CUPY)
     found = values(command("info", PYTHONPATH=python_path(tmp_path), FAKE_DEVICES="2").stdout)
     assert found["CUDA devices"] == "0: Model A (sm_90, 80.0 GiB), 1: Model A (sm_90, 80.0 GiB)"
+    found = values(command("info", PYTHONPATH=python_path(tmp_path), FAKE_DEVICES="0").stdout)
+    assert found["CUDA devices"] == "no GPU"
 
 
 FAKE_CUPY = """

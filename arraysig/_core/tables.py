@@ -81,7 +81,11 @@ def all_nodes(letters: int, degree: int, blocks: int, time: bool) -> tuple[np.nd
 
 
 def has_more_nodes(most: int, letters: int, degree: int, blocks: int, time: bool) -> bool:
-    """Whether `all_words` cut into blocks have more distinct prefixes than `most`."""
+    """Whether `all_words` cut into blocks have more distinct prefixes than `most`.
+
+    >>> [has_more_nodes(most, 1, 4, 1, False) for most in (3, 4)]
+    [True, False]
+    """
     counts, total = [1], 0
     for k in range(1, min(degree, most + 1) + 1):
         longer = [letters**b * counts[k - b] for b in range(1, min(blocks, k) + 1)]
