@@ -258,6 +258,15 @@ def test_negative_bases_of_polynomials(xp: Backend) -> None:
         assert float(got) == pytest.approx(float(expected), rel=1e-12)
 
 
+def test_bases_of_roots_that_are_zero(xp: Backend) -> None:
+    """Slopes are infinite there, and count as 0."""
+    path = xp.array(np.array([[0.0], [1.0], [0.5]]))
+    left, _ = arraysig.sig_kernel_backprop(
+        xp.array(np.ones(())), path, path, 0, static_kernel=arraysig.PolynomialKernel(0.5, 0.0)
+    )
+    assert np.isfinite(xp.numpy(left)).all()
+
+
 def test_normalized_kernels(xp: Backend, rng: np.random.Generator) -> None:
     x, y = xp.array(walks(rng, 2, 3, 5, 2)), xp.array(walks(rng, 2, 3, 7, 2))
     got = arraysig.sig_kernel(x, y, 1, normalize=True)
