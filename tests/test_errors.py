@@ -486,6 +486,14 @@ def test_dyadic_order(name: str, order: Any, error: type[Exception]) -> None:
         call(name, dyadic_order=order)
 
 
+@pytest.mark.parametrize("name", having("dyadic_order"))
+@pytest.mark.parametrize("order", [31, (0, 31), (31, 0)], ids=str)
+def test_the_highest_dyadic_order(name: str, order: Any) -> None:
+    message = rf"^{name}: `dyadic_order` must be at most 30, got {re.escape(str(order))}$"
+    with pytest.raises(ValueError, match=message):
+        call(name, dyadic_order=order)
+
+
 @pytest.mark.parametrize("name", having("static_kernel"))
 @pytest.mark.parametrize(
     "bad",
