@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import arraysig
+from arraysig._core.check import PROCESSORS
 
 from .backends import Backend, have_torch
 
@@ -199,6 +200,7 @@ def test_dimension(name: str, dimension: Any, error: type[Exception]) -> None:
         (None, TypeError),
         (1j, TypeError),
         (True, TypeError),
+        (np.True_, TypeError),
     ],
 )
 def test_end_time(name: str, end_time: Any, error: type[Exception]) -> None:
@@ -247,7 +249,7 @@ def test_flags(name: str, flag: str, bad: Any) -> None:
 @pytest.mark.parametrize("name", having("n_jobs"))
 @pytest.mark.parametrize(
     ("n_jobs", "error"),
-    [(0, ValueError), (-(10**6), ValueError), (1.0, TypeError), (None, TypeError)],
+    [(0, ValueError), (-PROCESSORS - 1, ValueError), (1.0, TypeError), (None, TypeError)],
 )
 def test_n_jobs(name: str, n_jobs: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=rf"^{name}: `n_jobs` must be .*{re.escape(repr(n_jobs))}"):
@@ -261,9 +263,10 @@ def test_unknown_keyword(name: str) -> None:
 
 
 def test_numpy_integers_are_integers() -> None:
-    np.testing.assert_array_equal(
-        arraysig.sig(PATH, np.int32(2), n_jobs=np.int8(1)), arraysig.sig(PATH, 2)
-    )
+    for n_jobs in (np.int8(1), -PROCESSORS):
+        np.testing.assert_array_equal(
+            arraysig.sig(PATH, np.int32(2), n_jobs=n_jobs), arraysig.sig(PATH, 2)
+        )
 
 
 def test_mismatched_arrays(xp: Backend) -> None:
@@ -297,8 +300,14 @@ def test_mixed_libraries() -> None:
 
     with pytest.raises(TypeError, match="^sig_backprop: arrays must be of one library"):
         call("sig_backprop", sig_derivs=torch.ones(6, dtype=torch.float64))
+    dense = torch.ones(3, 2)
+    arraysig.sig(dense, 2)  # remembers what dense tensors are
     with pytest.raises(TypeError, match="^sig: `path` must be a dense tensor"):
-        arraysig.sig(torch.ones(3, 2).to_sparse(), 2)
+        arraysig.sig(dense.to_sparse(), 2)
+    with pytest.raises(TypeError, match="^sig_kernel: `path2` must be a dense tensor"):
+        arraysig.sig_kernel(dense, dense.to_sparse(), 0)
+    with pytest.raises(ValueError, match="^sig_kernel: arrays must be on one device"):
+        arraysig.sig_kernel(dense, dense.to("meta"), 0)
     with pytest.raises(ValueError, match="^sig_backprop: arrays must be on one device"):
         call("sig_backprop", path=torch.ones(4, 2), sig_derivs=torch.ones(6, device="meta"))
 
@@ -472,7 +481,8 @@ def test_coefficients_that_do_not_fit(xp: Backend) -> None:
         ((1, -2), ValueError),
         ((1,), ValueError),
         ((1, 1, 1), ValueError),
-        (40, ValueError),
+        (31, ValueError),
+        ((0, 31), ValueError),
         (2**70, ValueError),
         (1.0, TypeError),
         ((1, 1.5), TypeError),
@@ -564,25 +574,32 @@ def test_grids_that_do_not_fit() -> None:
         call(name, return_grid=True, derivs=grid)
 
 
-KERNEL_PARAMETERS = {
-    "ScaledLinearKernel": ("scale", {}),
-    "RBFKernel": ("sigma", {}),
-    "Matern12Kernel": ("sigma", {}),
-    "Matern32Kernel": ("sigma", {}),
-    "Matern52Kernel": ("sigma", {}),
-    "RationalQuadraticKernel": ("alpha", {"sigma": 1.0}),
-    "PolynomialKernel": ("degree", {}),
-}
+KERNEL_PARAMETERS: list[tuple[str, str, dict[str, float]]] = [
+    ("ScaledLinearKernel", "scale", {}),
+    ("RBFKernel", "sigma", {}),
+    ("Matern12Kernel", "sigma", {}),
+    ("Matern32Kernel", "sigma", {}),
+    ("Matern52Kernel", "sigma", {}),
+    ("RationalQuadraticKernel", "sigma", {}),
+    ("RationalQuadraticKernel", "alpha", {"sigma": 1.0}),
+    ("PolynomialKernel", "degree", {}),
+    ("PolynomialKernel", "gamma", {}),
+    ("PolynomialKernel", "scale", {}),
+]
 
 
-@pytest.mark.parametrize("name", KERNEL_PARAMETERS)
+@pytest.mark.parametrize(("name", "parameter", "others"), KERNEL_PARAMETERS)
 @pytest.mark.parametrize(
     ("bad", "error"),
     [(-1, ValueError), (np.nan, ValueError), (np.inf, ValueError), ("1", TypeError)],
     ids=str,
 )
-def test_parameters_of_static_kernels(name: str, bad: Any, error: type[Exception]) -> None:
-    parameter, others = KERNEL_PARAMETERS[name]
+def test_parameters_of_static_kernels(
+    name: str, parameter: str, others: dict[str, float], bad: Any, error: type[Exception]
+) -> None:
+    if (parameter, bad) == ("gamma", -1):
+        assert getattr(arraysig, name)(gamma=bad).gamma == bad
+        return
     with pytest.raises(error, match=f"^{name}: `{parameter}` must be .*{bad}"):
         getattr(arraysig, name)(**others, **{parameter: bad})
     if parameter in ("sigma", "alpha"):
@@ -673,10 +690,11 @@ def test_samples_that_do_not_fit(xp: Backend, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: arrays must have one dtype, .*`{two}`"):
         call(name, **{**paths, two: xp.array(GOOD[name][two].astype("float32"))})
     # Pairs within the longer sample are those that are too many.
-    point, long = xp.array(np.ones((2, 1, 2))), xp.array(np.ones((2, 5, 2)))
-    for pair in ((point, long), (long, point)):
+    point, line, long = (xp.array(np.ones((2, length, 2))) for length in (1, 2, 3))
+    for pair, lead_lag in (((point, long), False), ((long, point), False), ((line, line), True)):
+        arrays = dict(zip((one, two), pair, strict=True))
         with pytest.raises(ValueError, match=f"^{name}: `dyadic_order` must leave fewer"):
-            call(name, **dict(zip((one, two), pair, strict=True)), dyadic_order=30)
+            call(name, **arrays, dyadic_order=30, lead_lag=lead_lag)
 
 
 SOLVED = having("tol")
@@ -705,6 +723,7 @@ SOLVED = having("tol")
         ({"dyadic_order": None, "order": 3, "fold": 1.0}, TypeError, "`fold` must be an integer"),
         ({"dyadic_order": None, "fold": 2}, ValueError, "`fold` must be 0 for method 'auto'"),
         ({"tol": 0}, ValueError, "`tol` must be greater than 0, got 0"),
+        ({"tol": 0.0}, ValueError, "`tol` must be greater than 0, got 0.0"),
         ({"tol": "1e-6"}, TypeError, "`tol` must be a real number"),
         ({"tol": np.nan}, ValueError, "`tol` must be finite, got nan"),
     ],
@@ -719,5 +738,7 @@ def test_methods(name: str, options: Any, error: type[Exception], message: str) 
 def test_a_tolerance_that_no_order_meets(name: str) -> None:
     wild = np.linspace(0, 400, 12).reshape(2, 3, 2)
     arrays = {n: wild for n in GOOD[name] if n not in ("derivs", "dyadic_order")}
-    with pytest.raises(ValueError, match=rf"^{name}: `tol` must be at least .*, got 1e-06"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: `tol` must be at least .* order, 32, got 1e-06"
+    ):
         call(name, **arrays, dyadic_order=None)

@@ -340,6 +340,16 @@ def test_half_precision_and_integers(torch_xp: Backend) -> None:
     torch.testing.assert_close(x.grad.double(), wide.grad, rtol=1e-2, atol=1e-2)
 
 
+def test_integers_where_half_precision_is_the_default(torch_xp: Backend) -> None:
+    x = torch_xp.array(np.arange(8).reshape(4, 2))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float16)
+    try:
+        assert arraysig.sig(x, 2).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_a_leaf_that_is_not_contiguous(torch_xp: Backend, rng: np.random.Generator) -> None:
     values = rng.normal(size=(3, 2, 5))
     leaf = torch_xp.array(values).requires_grad_()

@@ -197,7 +197,7 @@ def _integer(function: str, name: str, value: Any) -> int:
     """An integer of Python or of a library; bools are not integers."""
     if type(value) is int:
         return value
-    if "bool" not in str(getattr(value, "dtype", type(value))):
+    if not str(getattr(value, "dtype", type(value).__name__)).endswith("bool"):
         try:
             return operator.index(value)
         except TypeError:
