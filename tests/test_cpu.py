@@ -103,6 +103,26 @@ def test_multiplications_and_additions_are_contracted() -> None:
             assert len(found) > 100, f"{len(found)} fused operations on {register}, {kind}"
 
 
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+    ids=str,
+)
+def test_how_long_threads_spin_is_the_environments_affair(
+    given: dict[str, str], count: str
+) -> None:
+    code = """
+        import os
+        before = dict(os.environ)
+        from arraysig._core import cpu
+        print(os.environ == before)
+    """
+    done = run(code, OMP_DISPLAY_ENV="verbose", **given)
+    assert done.stdout == "True\n", done.stderr
+    if "GOMP_SPINCOUNT" in done.stderr:  # GNU OpenMP
+        assert f"GOMP_SPINCOUNT = '{count}'" in done.stderr
+
+
 def test_several_python_threads_at_once(rng: np.random.Generator) -> None:
     paths = rng.normal(size=(8, 64, 40, 3))
     expected = [arraysig.sig(p, 4) for p in paths]

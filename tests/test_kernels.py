@@ -7,6 +7,7 @@ import itertools
 import math
 import pickle
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -801,3 +802,11 @@ def test_progress(
         assert f"100%|██████████| {total}/{total} " in shown
     arraysig.sig_kernel_gram_backprop(derivs, x, y, progress=True, **options)
     assert "| 36/36 " in capsys.readouterr().err
+
+
+def test_progress_in_a_thread(rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> None:
+    x = walks(rng, 12, 6, 2)
+    thread = threading.Thread(target=lambda: arraysig.sig_kernel_gram(x, x, 2, progress=True))
+    thread.start()
+    thread.join()
+    assert "| 144/144 " in capsys.readouterr().err
