@@ -288,7 +288,7 @@ def signatures_of_file(
                 n_jobs=n_jobs,
             )
             if target.lower().endswith(".npy"):
-                file.write(result.data if result.size else b"")
+                file.write(result.data)
             else:
                 np.savetxt(file, result, delimiter=",", fmt="%.17g")
             bar.update(len(part))

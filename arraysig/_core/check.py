@@ -233,7 +233,7 @@ def flag(function: str, name: str, value: Any) -> bool:
 def finite_real(function: str, name: str, value: Any) -> float:
     """A finite real number."""
     if type(value) is not float:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{function}: `{name}` must be a real number, got {value!r}")
         try:
             value = float(value)
