@@ -275,7 +275,7 @@ class Arguments:
         )
 
     def _choose(self, one: Any, two: Any, symmetric: bool) -> tuple[tuple[int, ...], Any]:
-        """The first order and fold that differ from those before by `tol` at most; the kernel."""
+        """The highest order and fold that a pair needs for `tol`, and the kernels."""
         if hides_values(one, two):
             raise NotImplementedError(
                 f"{self.name}: method 'auto' looks at values, which torch.compile, vmap, make_fx "

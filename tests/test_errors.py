@@ -739,6 +739,6 @@ def test_a_tolerance_that_no_order_meets(name: str) -> None:
     wild = np.linspace(0, 400, 12).reshape(2, 3, 2)
     arrays = {n: wild for n in GOOD[name] if n not in ("derivs", "dyadic_order")}
     with pytest.raises(
-        ValueError, match=rf"^{name}: `tol` must be at least .* order, 32, got 1e-06"
+        ValueError, match=rf"^{name}: `tol` must be at least .* orders up to 32, got 1e-06"
     ):
         call(name, **arrays, dyadic_order=None)

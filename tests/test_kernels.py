@@ -405,6 +405,7 @@ def test_golden_values(xp: Backend) -> None:
         ({"order": 4}, 0.755738),
         ({"order": 8}, 0.755737),
         ({"order": 16}, 0.755737),
+        ({"order": 64}, 0.755737),
         ({"dyadic_order": 1, "time_aug": True}, 1.917018),
         ({"dyadic_order": 1, "lead_lag": True}, 0.603537),
         ({"dyadic_order": 1, "normalize": True}, 0.530847),
@@ -658,6 +659,13 @@ def test_auto_has_three_matrices_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     assert peak < 3.3 * matrix.nbytes
 
 
+def test_tolerances_are_relative_to_large_kernels(xp: Backend) -> None:
+    line = xp.array(np.linspace(0, 12, 30)[:, None])
+    got, error = arraysig.sig_kernel(line, line, tol=1e-9, return_error=True)
+    assert 0 < error <= 1e-9
+    assert abs(xp.numpy(got) / np.i0(24.0) - 1) < 1e-9
+
+
 def test_auto_in_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     x, y = (torch.from_numpy(walks(rng, 2, 5, 2)).requires_grad_() for _ in range(2))
@@ -668,6 +676,12 @@ def test_auto_in_torch(rng: np.random.Generator) -> None:
     one, two = x.detach(), y.detach()
     grad = torch.func.grad(lambda a: arraysig.sig_kernel(a, two, tol=1e-9).sum())(one)
     expected, _ = arraysig.sig_kernel_backprop(torch.ones(2, dtype=one.dtype), one, two, tol=1e-9)
+    torch.testing.assert_close(grad, expected)
+    leaf = two.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(arraysig.sig_kernel(one, leaf, tol=1e-9).sum(), leaf)
+    _, expected = arraysig.sig_kernel_backprop(
+        torch.ones(2, dtype=one.dtype), one, two, tol=1e-9, right_deriv=True
+    )
     torch.testing.assert_close(grad, expected)
     with pytest.raises(
         NotImplementedError, match="^arraysig: sig_kernel_polynomial has no forward"
@@ -700,6 +714,8 @@ def test_auto_leaves_bad_paths_alone(xp: Backend, rng: np.random.Generator) -> N
     x[1, 2] = np.nan
     got = xp.numpy(arraysig.sig_kernel(xp.array(x), xp.array(x)))
     assert np.isnan(got).tolist() == [False, True, False]
+    grids = xp.numpy(arraysig.sig_kernel(xp.array(x), xp.array(x), return_grid=True))
+    assert np.isnan(grids).any((1, 2)).tolist() == [False, True, False]
 
 
 def test_auto_does_not_take_an_overflow_for_an_answer(
